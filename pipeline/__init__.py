@@ -1,0 +1,1 @@
+"""Stores wgtwo's telecom events as partitioned Parquet, exactly once."""

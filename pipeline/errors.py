@@ -1,0 +1,51 @@
+"""Every error the project raises on purpose.
+
+Each carries facts and names the fix; `exit_code` is what the command line ends with. Messages never
+contain tokens, secrets, payloads or phone numbers.
+"""
+
+
+class PipelineError(Exception):
+    """The work failed; the message says what happened and what to do."""
+
+    exit_code = 1
+    _tagged_with_step = True
+    """So that Beam passes it on as it is, without a traceback in the log and an addition to the message."""
+
+
+class ConfigurationError(PipelineError):
+    """An option or a combination of options cannot work."""
+
+    exit_code = 2
+
+
+class LakeError(PipelineError):
+    """The lake cannot be read or written now; the same call may succeed later."""
+
+
+class AlreadyExistsError(LakeError):
+    """Another object with other content already has this key: someone else was first."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key} already exists with other content")
+        self.key = key
+
+
+class NotFoundError(LakeError):
+    """No object has this key."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key} does not exist")
+        self.key = key
+
+
+class CorruptError(LakeError):
+    """An object of the lake is not what its name, checksum or manifest says."""
+
+
+class ServiceError(PipelineError):
+    """The event service refused something in a way that trying again cannot mend."""
+
+
+class JobError(PipelineError):
+    """A job of a cluster failed, or could not be submitted; the same job may succeed later."""

@@ -1,0 +1,57 @@
+"""What an audit finds wrong, and what it has proved."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+MOST_FINDINGS = 1_000
+
+KINDS = {
+    "missing_epoch": "an epoch's number is skipped",
+    "missing_seal": "a committed epoch has no seal",
+    "missing_file": "a manifest names a file that is not there",
+    "missing_segment": "a segment of the open epoch is not there",
+    "missing_descriptors": "what an epoch's deliveries are decoded with is not there",
+    "missing_copy": "a retained copy is not there although older ones are",
+    "missing_row": "a received delivery is neither in its table nor in the quarantine",
+    "lost": "a segment's deliveries were received and could not be read when their epoch was published",
+    "extra_file": "an object that no manifest names",
+    "extra_row": "a row that was never received",
+    "duplicate_row": "an event is in its table more than once",
+    "changed_file": "an object is not what its manifest says",
+    "wrong_manifest": "a manifest does not add up, or contradicts its seal",
+    "wrong_checkpoint": "a checkpoint contradicts the manifests; delete it, it is only there for speed",
+    "unreadable": "an object is not readable as what its name says",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong: of which kind, with which object, and how."""
+
+    kind: str
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.upper().replace('_', ' ')}  {self.where}: {self.what}"
+
+
+@dataclass
+class Findings:
+    """Collects what is wrong: all are counted, the first `MOST_FINDINGS` kept. `proved` counts what was looked at."""
+
+    kept: list[Finding] = field(default_factory=list)
+    total: int = 0
+    proved: Counter[str] = field(default_factory=Counter)
+
+    def add(self, kind: str, where: str, what: str) -> None:
+        """Notes one difference."""
+        assert kind in KINDS
+        self.total += 1
+        if len(self.kept) < MOST_FINDINGS:
+            self.kept.append(Finding(kind, where, what))
+
+    def expect(self, truth: bool, kind: str, where: str, what: str) -> None:
+        """Notes a difference unless `truth`."""
+        if not truth:
+            self.add(kind, where, what)

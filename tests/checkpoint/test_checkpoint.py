@@ -1,0 +1,139 @@
+"""Checkpoints say what the manifests say, and cost nothing but time where they are missing."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from memory_store import MemoryStore
+
+from pipeline import checkpoint, epochs
+from pipeline import manifest as m
+from pipeline.errors import CorruptError
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+DAYS = [date(2026, 11, 23), date(2026, 11, 24)]
+TABLES = ["sms", "voice", "quarantine"]
+counts = st.integers(0, 1000)
+moments = st.integers(0, 10**12).map(lambda us: NOON + timedelta(microseconds=us))
+parts = st.builds(
+    m.Outcome,
+    received=counts,
+    subscriptions=st.dictionaries(st.sampled_from("ab"), st.builds(m.Received, counts, moments)),
+    tables=st.dictionaries(st.sampled_from(TABLES), st.builds(m.TableCount, counts, counts, counts)),
+    reasons=st.dictionaries(st.sampled_from("xy"), st.integers(1, 9)),
+    unreadable=st.lists(
+        st.builds(m.Unreadable, st.sampled_from(["s1", "s2"]), counts, st.just("torn")),
+        unique_by=lambda each: each.key,
+    ).map(tuple),
+)
+epoch = st.tuples(
+    parts,
+    st.lists(st.tuples(st.sampled_from(TABLES), st.sampled_from(DAYS), counts, moments), max_size=3),
+    st.lists(st.sampled_from(["s1", "s2"]), max_size=1),
+)
+
+
+def commit(store, number, part, files, restored=()):
+    """An epoch as some publisher committed it."""
+    listed = tuple(
+        m.TableFile(
+            f"tables/{table}/date={day}/{number:010d}-{k:03d}.parquet",
+            *(table, day, rows, rows * 10, "ab" * 32, moment, moment + timedelta(seconds=1)),
+        )
+        for k, (table, day, rows, moment) in enumerate(files)
+    )
+    manifest = m.combine(number, NOON, number - 1, [part, m.Outcome(files=listed)], restored)
+    store.create(m.manifest_key(number), manifest.to_bytes())
+    return manifest
+
+
+def lake(history):
+    store = MemoryStore()
+    for number, (part, files, restored) in enumerate(history, 1):
+        commit(store, number, part, files, restored)
+    return store
+
+
+def files_of(store, past):
+    return {
+        (table, day): sorted(past.files(store, table, day), key=lambda file: file.key)
+        for table in TABLES
+        for day in DAYS
+    }
+
+
+@settings(max_examples=40, deadline=None)
+@given(history=st.lists(epoch, min_size=1, max_size=6), data=st.data())
+def test_a_history_is_the_same_with_checkpoints_and_without(history, data):
+    """Files, totals, what is unreadable and what is retired: whatever epochs have checkpoints."""
+    store = lake(history)
+    plain = epochs.load(store)
+    expected = files_of(store, plain)
+    for last in sorted(data.draw(st.sets(st.integers(1, len(history)), max_size=3))):
+        past = epochs.load(store)
+        wanted = [each for each in past.manifests if each.epoch <= last]
+        if wanted:
+            checkpoint.write(store, past.base, wanted)
+            checkpoint.write(store, past.base, wanted)  # again: no harm
+    short = epochs.load(store)
+    assert short.committed == plain.committed
+    assert short.retired_through == plain.retired_through
+    assert short.totals == plain.totals
+    assert short.unreadable == plain.unreadable
+    assert files_of(store, short) == expected
+    assert len(short.manifests) + short.base.epoch == plain.committed
+
+
+def test_all_files_are_there_in_order():
+    """Without a partition, a checkpoint gives the files of all."""
+    files = [("voice", DAYS[1], 1, NOON), ("sms", DAYS[1], 2, NOON), ("sms", DAYS[0], 3, NOON)]
+    store = lake([(m.Outcome(), files, ())])
+    checkpoint.write(store, checkpoint.Checkpoint(), epochs.load(store).manifests)
+    found = checkpoint.newest(store).files(store)
+    assert [(file.table, file.date, file.rows) for file in found] == [
+        *(("sms", DAYS[0], 3), ("sms", DAYS[1], 2), ("voice", DAYS[1], 1)),
+    ]
+
+
+def test_before_the_first_epoch_there_is_nothing():
+    """An empty lake has an empty checkpoint, without an object."""
+    store = MemoryStore()
+    found = checkpoint.newest(store)
+    assert (found.epoch, found.key, found.files(store)) == (0, None, [])
+
+
+def test_the_newest_counts_and_a_known_one_is_not_read_again():
+    """Later numbers win; where there is none newer, the known one is returned as it is."""
+    store = lake([(m.Outcome(), [], ())] * 2)
+    past = epochs.load(store)
+    checkpoint.write(store, past.base, past.manifests[:1])
+    first = checkpoint.newest(store)
+    assert checkpoint.newest(store, first) is first
+    checkpoint.write(store, past.base, past.manifests)
+    assert checkpoint.newest(store, first).epoch == 2
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-5], lambda data: b"", lambda data: b"PAR1" * 9])
+def test_a_torn_checkpoint_asks_to_be_deleted(damage):
+    """One clear sentence; and without it everything is as before."""
+    store = lake([(m.Outcome(), [], ())])
+    past = epochs.load(store)
+    checkpoint.write(store, past.base, past.manifests)
+    (key,) = store.keys(checkpoint.ROOT)
+    store.overwrite(key, damage(bytes(store.read(key))))
+    with pytest.raises(CorruptError, match=f"{key} is no checkpoint.*delete it"):
+        epochs.load(store)
+    store.delete([key])
+    assert epochs.load(store) == past
+
+
+def test_one_is_written_when_it_is_due(monkeypatch):
+    """After so many epochs, by whoever commits."""
+    monkeypatch.setattr(epochs, "CHECKPOINT_EVERY_EPOCHS", 3)
+    store = lake([(m.Outcome(), [], ())] * 2)
+    epochs.expire(store, timedelta(days=1))
+    assert not store.keys(checkpoint.ROOT)
+    commit(store, 3, m.Outcome(), [])
+    epochs.expire(store, timedelta(days=1))
+    assert epochs.load(store).base.epoch == 3

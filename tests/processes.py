@@ -1,0 +1,205 @@
+"""The project's own processes, started by its installed script as users start them, and stopped for sure.
+
+Everything waits by polling with a deadline. A failed wait tells what the process wrote.
+"""
+
+import base64
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import requests
+
+SCRIPT = Path(sys.executable).with_name("wgtwo-pipeline")
+START_SECONDS = 60.0
+"""Imports alone take several seconds where other work shares the cores."""
+
+T = TypeVar("T")
+
+
+def wait_until(
+    condition: Callable[[], T], seconds: float, what: str, describe: Callable[[], object] = str
+) -> T:
+    """Polls until `condition` gives something true, and returns that; fails the test when it doesn't in time."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {seconds:.0f} s: {what}\n{describe()}")
+        time.sleep(0.02)
+    return found
+
+
+class Command:
+    """One run of `wgtwo-pipeline`, in a session of its own; its output goes to files in `folder`."""
+
+    def __init__(self, folder: Path, *arguments: object, env: dict[str, str] | None = None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        stem = f"{len(list(folder.iterdir())):03d}-{arguments[0]}"
+        self._out, self._err = folder / f"{stem}.out", folder / f"{stem}.err"
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("WGTWO_")}
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self.process = subprocess.Popen(
+                [str(SCRIPT), *map(str, arguments)],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env=clean | (env or {}),
+                start_new_session=True,
+            )
+        self.pid = self.process.pid
+
+    @property
+    def stdout(self) -> str:
+        return self._out.read_text()
+
+    @property
+    def stderr(self) -> str:
+        return self._err.read_text()
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    def says(self, text: str, seconds: float = START_SECONDS) -> re.Match[str]:
+        """Waits until the log matches; the process must not end before."""
+
+        def found() -> re.Match[str] | None:
+            ended = not self.running  # asked before reading: what it wrote last counts
+            match = re.search(text, self.stderr)
+            if match is None and ended:
+                pytest.fail(f"ended with {self.process.returncode} before it said {text!r}\n{self.stderr}")
+            return match
+
+        return wait_until(found, seconds, f"the log says {text!r}", lambda: self.stderr)
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, seconds: float) -> int:
+        """Its exit code; fails the test if it goes on for longer."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self.process.wait(seconds)
+        return pytest.fail(f"still running after {seconds:.0f} s\n{self.stderr}")
+
+    def succeeds(self, seconds: float) -> "Command":
+        """Waits for the end, which must be a good one."""
+        code = self.wait(seconds)
+        assert code == 0, f"exit code {code}\n{self.stderr}\n{self.stdout}"
+        return self
+
+    def children(self) -> list[int]:
+        """The child processes that work for it, by the kernel's list."""
+        try:
+            listed = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+            return [int(pid) for pid in listed if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        except OSError:
+            return []
+
+    def everything(self) -> dict[int, str]:
+        """All processes that it has started and that they have started, itself included: their command lines."""
+        found = {}
+        for folder in Path("/proc").iterdir():
+            with contextlib.suppress(OSError, ValueError):
+                state, _, _, session, *_ = (folder / "stat").read_text().rpartition(")")[2].split()
+                if int(session) == self.pid and state != "Z":
+                    command = (folder / "cmdline").read_bytes()
+                    found[int(folder.name)] = command.replace(b"\0", b" ").decode()
+        return found
+
+    def kill_everything(self) -> None:
+        """At one moment, as far as that goes; again where something was just being started."""
+        while left := self.everything():
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
+    def end(self) -> None:
+        """Leaves nothing behind."""
+        self.kill_everything()
+
+
+def assert_audit_passes(lake: Path, *options: str) -> str:
+    """Returns what `audit` said."""
+    audit = subprocess.run(
+        [SCRIPT, "audit", "--lake", lake, *options], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert audit.returncode == 0, audit.stdout + audit.stderr
+    return audit.stdout
+
+
+@dataclass(frozen=True)
+class Emitted:
+    """One event as the sandbox published it: the bytes of its `Event` without metadata."""
+
+    type: str
+    sequence: int
+    timestamp_us: int
+    malformed: str
+    body: bytes
+
+
+class Service:
+    """The sandbox as a process, and its admin page as the witness of what it sent and saw."""
+
+    def __init__(self, folder: Path, *options: object) -> None:
+        self.command = Command(
+            folder, "sandbox", "--address", "127.0.0.1:0", "--admin-address", "127.0.0.1:0", *options
+        )
+        self.address = self.command.says(r"sandbox listening on (\S+)")[1]
+        self._admin = self.command.says(r"admin page at (\S+)/")[1]
+
+    def state(self) -> dict[str, Any]:
+        found: dict[str, Any] = requests.get(f"{self._admin}/state", timeout=20).json()
+        return found
+
+    def change(self, **faults: object) -> None:
+        """Sets faults by the names of their fields."""
+        requests.post(f"{self._admin}/faults", json=faults, timeout=20).raise_for_status()
+
+    def set_rate(self, rate: float) -> None:
+        requests.post(f"{self._admin}/rate", json={"rate": rate}, timeout=20).raise_for_status()
+
+    def emitted(self) -> list[Emitted]:
+        """All v0 events so far."""
+        return list(self._emitted())
+
+    def _emitted(self) -> Iterator[Emitted]:
+        after, limit = 0, 10_000
+        while True:
+            page = requests.get(
+                f"{self._admin}/events", params={"after": after, "limit": limit}, timeout=60
+            ).text.splitlines()
+            for line in page:
+                event = json.loads(line)
+                if event["api"] == "v0":
+                    body = base64.b64decode(event["body"])
+                    yield Emitted(
+                        event["type"], event["sequence"], event["timestamp_us"], event["malformed"], body
+                    )
+                after = event["number"]
+            if len(page) < limit:
+                return
+
+    def group(self) -> dict[str, Any]:
+        """The one subscription that there is; {} before it is."""
+        groups = self.state()["groups"]
+        assert len(groups) <= 1, groups
+        return groups[0] if groups else {}
+
+    def all_acked(self) -> dict[str, Any]:
+        """The subscription, which must have acked every event there was; fails the test where it has not."""
+        group = self.group()
+        left = {name: group[name] for name in ("backlog", "unacked", "waiting", "lost")}
+        assert not any(left.values()), left
+        return group

@@ -1,0 +1,82 @@
+"""One lake of each kind, empty, checked. The contract suite runs over all of them."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from servers import Credentials, VersityGateway, s3_client, toxiproxy, versitygw
+
+from pipeline.store import LakeLocation, Store, open_store
+
+BUCKET = "a-lake"
+
+
+@pytest.fixture(scope="session")
+def moto_endpoint() -> Iterator[str]:
+    """moto, an imitation of S3. It proves the shape of requests; it accepts wrong credentials, signatures
+    and checksums, and its conditional put is not tried by concurrent clients.
+    """
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def aws_environment(monkeypatch) -> Credentials:
+    """Credentials that any server of these tests accepts, and nothing of the machine's."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    credentials = Credentials("testaccess", "testsecretkey")
+    for name, value in credentials.environment().items():
+        monkeypatch.setenv(name, value)
+    return credentials
+
+
+@pytest.fixture
+def moto_lake(moto_endpoint, aws_environment, request) -> LakeLocation:
+    client = s3_client(moto_endpoint, aws_environment)
+    bucket = f"{BUCKET}-{abs(hash(request.node.nodeid))}"
+    client.create_bucket(Bucket=bucket)
+    return LakeLocation(f"s3://{bucket}/some/prefix", moto_endpoint)
+
+
+@pytest.fixture
+def gateway(tmp_path, aws_environment) -> Iterator[VersityGateway]:
+    with versitygw(tmp_path / "versitygw") as server:
+        assert server.credentials == aws_environment
+        server.client().create_bucket(Bucket=BUCKET)
+        yield server
+
+
+@pytest.fixture
+def gateway_lake(gateway) -> LakeLocation:
+    return LakeLocation(f"s3://{BUCKET}/lakes/one", gateway.endpoint)
+
+
+@pytest.fixture
+def proxy(gateway):
+    """Toxiproxy before the gateway."""
+    with toxiproxy(f"127.0.0.1:{gateway.port}") as server:
+        yield server
+
+
+@pytest.fixture(params=["local", "moto", pytest.param("versitygw", marks=pytest.mark.heavy)])
+def location(request, tmp_path) -> LakeLocation:
+    if request.param == "local":
+        return LakeLocation(str(tmp_path / "lake"))
+    return request.getfixturevalue("moto_lake" if request.param == "moto" else "gateway_lake")
+
+
+@pytest.fixture
+def store(location) -> Store:
+    opened = open_store(location)
+    opened.check()
+    return opened

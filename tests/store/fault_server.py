@@ -1,0 +1,152 @@
+"""A tiny S3 in memory that fails as it is told: what real servers do too seldom to wait for.
+
+`faults` is a list of answers to come, each used once, by the first request of its method:
+  Fault("PUT", 503, "SlowDown")                 an error instead of the work
+  Fault("PUT", 500, "InternalError", done=True) the work is done, the answer is an error all the same
+  Fault("PUT", 0)  /  Fault("PUT", 0, done=True)    the connection is cut before / after the work
+  Fault("GET", 200, "InternalError")            an answer of success that carries an error
+"""
+
+import contextlib
+import threading
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, unquote, urlsplit
+from xml.etree import ElementTree
+
+
+@dataclass
+class Fault:
+    method: str
+    status: int
+    code: str = ""
+    done: bool = False
+    times: int = 1
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class FaultServer:
+    def __init__(self):
+        self.objects: dict[str, bytes] = {}
+        self.faults: list[Fault] = []
+        self.ignores_conditions = False
+        self.region = "us-east-1"
+        self.requests: list[str] = []
+        self.lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (_Handler,), {"s3": self}))
+        self._server.daemon_threads = True
+        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+
+    def take_fault(self, method):
+        for fault in self.faults:
+            if fault.method in (method, "*") and fault.times:
+                fault.times -= 1
+                return fault
+        return None
+
+    @contextlib.contextmanager
+    def serve(self):
+        thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._server.shutdown()
+            self._server.server_close()
+            thread.join()
+
+
+def _error(code):
+    return f"<Error><Code>{code}</Code><Message>told to</Message></Error>".encode() if code else b""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    s3: FaultServer
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_message(self, *_):
+        pass
+
+    def _handle(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        url = urlsplit(self.path)
+        query = parse_qs(url.query, keep_blank_values=True)
+        key = unquote(url.path).removeprefix("/a-lake").removeprefix("/")
+        with self.s3.lock:
+            self.s3.requests.append(self.command)
+            fault = self.s3.take_fault(self.command)
+            status, headers, answer = 0, {}, b""
+            if fault is None or fault.done:
+                status, headers, answer = self._work(key, query, body)
+            if fault:
+                status, headers, answer = fault.status, fault.headers, _error(fault.code)
+        if status == 0:
+            self.close_connection = True
+            return
+        self.send_response(status)
+        for name, value in {"x-amz-bucket-region": self.s3.region, **headers}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer)
+
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _handle  # noqa: N815
+
+    def _work(self, key, query, body):
+        objects = self.s3.objects
+        described = {"ETag": '"tag"', "Last-Modified": formatdate(usegmt=True)}
+        conditional = self.headers.get("If-None-Match") == "*" and not self.s3.ignores_conditions
+        if "list-type" in query:
+            return 200, {}, self._listing(query)
+        if "delete" in query:
+            keys = [
+                found.text or "" for found in ElementTree.fromstring(body).iter() if found.tag.endswith("Key")
+            ]
+            for each in keys:
+                objects.pop(each, None)
+            deleted = "".join(f"<Deleted><Key>{each}</Key></Deleted>" for each in keys)
+            return 200, {}, f"<DeleteResult>{deleted}</DeleteResult>".encode()
+        if "uploads" in query:
+            return (
+                200,
+                {},
+                b"<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>",
+            )
+        if "partNumber" in query:
+            objects[f"{key}/part"] = body
+            return 200, described, b""
+        if "uploadId" in query:
+            part = objects.pop(f"{key}/part", None)
+            if self.command == "DELETE":
+                return 204, {}, b""
+            body, answer = (
+                part or b"",
+                b"<CompleteMultipartUploadResult><ETag>tag</ETag></CompleteMultipartUploadResult>",
+            )
+        elif self.command in ("GET", "HEAD"):
+            if key not in objects:
+                return 404, {}, _error("NoSuchKey")
+            return 200, described, objects[key]
+        else:
+            answer = b""
+        if conditional and key in objects:
+            return 412, {}, _error("PreconditionFailed")
+        objects[key] = body
+        return 200, described, answer
+
+    def _listing(self, query):
+        prefix, after = query.get("prefix", [""])[0], query.get("start-after", [""])[0]
+        after = max(after, query.get("continuation-token", [""])[0])
+        keys = sorted(key for key in self.s3.objects if key.startswith(prefix) and key > after)
+        page = keys[:2]
+        more = f"<NextContinuationToken>{page[-1]}</NextContinuationToken>" if len(keys) > 2 else ""
+        contents = "".join(
+            f"<Contents><Key>{key}</Key><Size>{len(self.s3.objects[key])}</Size>"
+            "<LastModified>2026-11-23T10:00:00.000Z</LastModified><ETag>tag</ETag></Contents>"
+            for key in page
+        )
+        truncated = "true" if more else "false"
+        return f"<ListBucketResult><IsTruncated>{truncated}</IsTruncated>{more}{contents}</ListBucketResult>".encode()
