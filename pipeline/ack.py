@@ -1,0 +1,100 @@
+"""Acks deliveries: always the last step of ingest, and only for what is durable in the journal."""
+
+import logging
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pipeline import api
+from pipeline.api import Method
+from pipeline.metrics import UNACKABLE, Counters
+from pipeline.transport import CallResult, Transport
+
+_LOG = logging.getLogger(__name__)
+
+_CLOSE_SECONDS = 4.0
+_THREADS = 2
+_TRIES = 3
+
+
+class _Batch(NamedTuple):
+    group: int
+    requests: Sequence[bytes]
+
+
+class Acker:
+    """Sends acks in the background, so that the next group is journaled while these are on their way.
+
+    A failed ack is tried again a few times at once and then left alone: the server sends the event
+    again, and publish drops the duplicate. Holds no more than the server's `max_in_flight`.
+    """
+
+    def __init__(
+        self, transport: Transport, method: Method, timeout_seconds: float, counters: Counters
+    ) -> None:
+        self._transport, self._method = transport, method
+        self._timeout_seconds, self._counters = timeout_seconds, counters
+        self._failing = 0  # batches in a row
+        self._batches: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
+        # Two threads: one ack whose answer is lost does not hold up all others for its timeout.
+        self._threads = [threading.Thread(target=self._run, name="ack", daemon=True) for _ in range(_THREADS)]
+        for thread in self._threads:
+            thread.start()
+
+    def ack(self, group: int, payloads: Sequence[bytes]) -> None:
+        """Acks deliveries that ARE durable; returns at once. `group` is the number `Counters.took` gave."""
+        found = [api.ack_request(self._method, payload) for payload in payloads]
+        requests = [request for request in found if request is not None]
+        if len(requests) < len(found):
+            self._counters.add(UNACKABLE, len(found) - len(requests))
+        self._batches.put(_Batch(group, requests))
+
+    def close(self, timeout_seconds: float = _CLOSE_SECONDS) -> None:
+        """Blocks until every ack handed in was answered or failed, or for `timeout_seconds`: a stop is to be quick.
+
+        Nothing may be handed in afterwards.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        for _ in self._threads:
+            self._batches.put(None)
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if any(thread.is_alive() for thread in self._threads):
+            _LOG.warning("the last acks were not answered in time; their events may come again")
+
+    def _run(self) -> None:
+        while (batch := self._batches.get()) is not None:
+            try:
+                failed = self._send(batch.requests)
+            except Exception:  # a thread that dies would leave all that is handed in later unsent
+                _LOG.exception("acking failed; the events will come again")
+                failed = len(batch.requests)
+            self._counters.settled(batch.group, len(batch.requests) - failed, failed)
+
+    def _send(self, requests: Sequence[bytes]) -> int:
+        """Returns how many could not be acked."""
+        for _ in range(_TRIES):
+            results = self._transport.call_many(self._method.ack, requests, self._timeout_seconds)
+            pairs = zip(requests, results, strict=True)
+            failures = [(request, result) for request, result in pairs if not self._accepted(result)]
+            if not failures:
+                self._failing = 0
+                return 0
+            requests = [request for request, _ in failures]
+            if all(result.code == "DEADLINE_EXCEEDED" for _, result in failures):
+                break  # it may well have counted, and waiting again would hold up the next ones
+        self._failing += 1
+        if self._failing & (self._failing - 1) == 0:  # at powers of two: no flood
+            codes = _describe(Counter(result.code for _, result in failures))
+            _LOG.warning("%d acks failed (%s); their events will come again", len(failures), codes)
+        return len(failures)
+
+    def _accepted(self, result: CallResult) -> bool:
+        return result.response is not None and api.ack_accepted(self._method, result.response)
+
+
+def _describe(codes: Counter[str]) -> str:
+    return ", ".join(f"{code} × {count}" for code, count in sorted(codes.items()))

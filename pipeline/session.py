@@ -1,0 +1,265 @@
+"""What a worker process keeps for one member of a subscription: its stream, its segments' writer, its acks.
+
+Open between bundles, so that deliveries go on arriving; closed by itself when the runner no longer asks.
+"""
+
+import logging
+import math
+import random
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from pipeline import api, positions
+from pipeline.ack import Acker
+from pipeline.api import Method, Start, Terms
+from pipeline.config import Service
+from pipeline.errors import CorruptError, LakeError
+from pipeline.journal import SegmentWriter, Source
+from pipeline.metrics import JOURNALED, RECONNECTS, SEGMENTS, STREAMS, Counters
+from pipeline.store import LakeLocation, open_store
+from pipeline.transport import SILENT_SECONDS, Received, Stream, StreamEndedError, open_transport
+
+_LOG = logging.getLogger(__name__)
+
+_FIRST_BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 0.2, 15.0
+_HEALTHY_AFTER_SECONDS = 5.0
+_LAKE_RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class IngestSettings:
+    """All that ingest needs to know; picklable, without secrets."""
+
+    service: Service
+    lake: LakeLocation
+    terms: Terms
+    start: Start
+    linger_seconds: float = 0.2
+    history_seconds: float = api.HISTORY.total_seconds()
+    """How long the service keeps events."""
+
+    @property
+    def group_size(self) -> int:
+        """So many waiting deliveries make a segment: half of `max_in_flight`, so that the server goes on sending."""
+        return max(1, self.terms.max_in_flight // 2)
+
+    @property
+    def heartbeat_seconds(self) -> float:
+        """After so long without a delivery, an empty segment says that none was missed."""
+        return min(60.0, self.history_seconds / 10)
+
+    @property
+    def overlap(self) -> timedelta:
+        """So much older than `covered_until` an event can be that a member had received and not journaled.
+
+        Or that never came, because the connection was lost before that was noticed.
+        """
+        return timedelta(seconds=2 * self.terms.ack_timeout_seconds + SILENT_SECONDS)
+
+    @property
+    def abandon_seconds(self) -> float:
+        """Without a call of `receive` for so long, the stream is closed: its events can go to another member."""
+        return max(10.0, self.terms.ack_timeout_seconds)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One stream: a subscription may have several."""
+
+    method: Method
+    subscription: str
+    index: int
+
+
+class Session:
+    """One member's connection and journal.
+
+    A runner may begin the next bundle before the last has ended: threads take turns, group by group.
+    """
+
+    def __init__(
+        self, settings: IngestSettings, member: Member, counters: Counters, stopping: threading.Event
+    ) -> None:
+        self.settings, self.member, self.counters, self._stopping = settings, member, counters, stopping
+        self._source = Source(member.subscription, member.method.api, member.method.name)
+        self._store = open_store(settings.lake)
+        self._writer = SegmentWriter(self._store)
+        self._transport = open_transport(settings.service)
+        self._acker = Acker(
+            self._transport, member.method, min(10.0, settings.terms.ack_timeout_seconds / 3), counters
+        )
+        self._taking, self._writing = threading.Lock(), threading.Lock()
+        self._stream: Stream | None = None
+        self._streams = 0
+        self._confirmed = False
+        self._covered_until: datetime | None = None
+        self._connected_at: float | None = None
+        self._next_open_at = 0.0
+        self._backoff_seconds = _FIRST_BACKOFF_SECONDS
+        self._last_segment_at, self._last_asked_at = -math.inf, time.monotonic()
+
+    def receive(self, timeout_seconds: float) -> list[Received]:
+        """Deliveries enough for a segment, or those that lingered; [] when none came in time.
+
+        Reopens the stream, with backoff, whenever it ends; raises ServiceError where that can't help. Waits for the
+        lake as `journal` does.
+        """
+        with self._taking:
+            return self._receive(timeout_seconds)
+
+    def _receive(self, timeout_seconds: float) -> list[Received]:
+        self._last_asked_at = time.monotonic()
+        if self._stream is None:
+            if not self._may_open(timeout_seconds):
+                return []
+            self._stream = self._open()
+        try:
+            received = self._stream.receive(
+                self.settings.group_size, self.settings.linger_seconds, timeout_seconds
+            )
+        except StreamEndedError as end:
+            self._ended(end)
+            return []
+        self._confirm(bool(received), self._stream.connected)
+        return received
+
+    def drain(self) -> list[Received]:
+        """Ends the stream; then what had already come, group by group, and [] when that was all."""
+        with self._taking:
+            if self._stream is None:
+                return []
+            self._stream.cancel()
+            try:
+                return self._stream.receive(self.settings.group_size, 0.0, 5.0)
+            except StreamEndedError:
+                self._stream = None
+                return []
+
+    @property
+    def heartbeat_due(self) -> bool:
+        """Whether the journal should hear that the member is connected and nothing came.
+
+        At once when it is first known: an outage after a start without events must be noticed, too.
+        """
+        quiet_seconds = time.monotonic() - self._last_segment_at
+        return self._confirmed and quiet_seconds > self.settings.heartbeat_seconds
+
+    def journal(self, received: Sequence[Received]) -> None:
+        """Writes a segment; returns when it is durable.
+
+        While the lake can't be written it tries again, for as long as it takes: nothing is acked meanwhile,
+        the server keeps the events, and what it had to drop is recorded. Raises LakeError only when the
+        process is to stop.
+        """
+        covered_until = self._covered_until or datetime.now(UTC)
+        payloads = [each.payload for each in received]
+        times = [each.received_at_us for each in received]
+        with self._writing:
+            if self._insist(lambda: self._writer.write(self._source, payloads, times, covered_until)):
+                self._insist(lambda: self._record_missed(covered_until, timedelta()))
+        self._last_segment_at = self._last_asked_at = time.monotonic()
+        self.counters.add(SEGMENTS)
+        self.counters.add(JOURNALED, len(received))
+
+    def ack(self, group: int, received: Sequence[Received]) -> None:
+        """Acks what `journal` has made durable; returns at once."""
+        self._acker.ack(group, [each.payload for each in received])
+
+    def asked(self) -> None:
+        """Notes that the runner has not abandoned it."""
+        self._last_asked_at = time.monotonic()
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the runner has stopped asking for deliveries; not while the lake or the service holds it up."""
+        held_up = self._taking.locked() or self._writing.locked()
+        return not held_up and time.monotonic() - self._last_asked_at > self.settings.abandon_seconds
+
+    def close(self) -> None:
+        """Waits a few seconds for the acks under way, then ends the connection."""
+        self._acker.close()
+        self._transport.close()
+
+    def _insist(self, use: Callable[[], object]) -> int:
+        """Calls `use` until the lake lets it, or the process is to stop; returns how often it failed."""
+        failures = 0
+        while True:
+            try:
+                use()
+                break
+            except LakeError as error:
+                failures += 1
+                if failures & (failures - 1) == 0:  # at powers of two: no flood
+                    _LOG.error("nothing is acked, the lake can't be written (try %d): %s", failures, error)
+                if self._stopping.wait(_LAKE_RETRY_SECONDS):
+                    raise
+        if failures:
+            _LOG.info("the lake can be written again, after %d failed tries", failures)
+        return failures
+
+    def _may_open(self, timeout_seconds: float) -> bool:
+        wait = self._next_open_at - time.monotonic()
+        if wait > 0:
+            self._stopping.wait(min(wait, timeout_seconds))
+        return wait <= timeout_seconds and not self._stopping.is_set()
+
+    def _open(self) -> Stream:
+        start = self.settings.start
+        if self._covered_until is None:
+            self._insist(self._look_up)
+        if self._covered_until is not None:
+            start = Start("timestamp", timestamp=self._covered_until - self.settings.overlap)
+        request = api.subscribe_request(
+            self.member.method, self.settings.terms, start, client_id=f"wgtwo-pipeline-{secrets.token_hex(8)}"
+        )
+        self.counters.add(STREAMS)
+        if self._streams:
+            self.counters.add(RECONNECTS)
+        self._streams += 1
+        self._connected_at, self._confirmed = None, False
+        _LOG.info("subscribing to %s as member %d", self.member.method.name, self.member.index)
+        return self._transport.stream(self.member.method.stream, request)
+
+    def _look_up(self) -> None:
+        try:
+            self._covered_until = positions.covered_until(self._store, self.member.subscription)
+        except CorruptError as error:  # no reason to let the service's history run out
+            _LOG.error(
+                "a gap before this start would go unnoticed, the lake does not say where it is: %s", error
+            )
+
+    def _confirm(self, received: bool, connected: bool) -> None:
+        """Notes that the stream lives: it brought something, or has been connected for a while without ending."""
+        if not self._confirmed:
+            now = time.monotonic()
+            if self._connected_at is None and (received or connected):
+                self._connected_at = now
+            if self._connected_at is None or not (
+                received or now - self._connected_at >= _HEALTHY_AFTER_SECONDS
+            ):
+                return
+            if self._covered_until is not None:
+                # Before `covered_until` moves on: a process that ends here must notice it again.
+                covered, since = self._covered_until, timedelta(seconds=now - self._connected_at)
+                self._insist(lambda: self._record_missed(covered, since))
+            self._confirmed = True
+            self._backoff_seconds = _FIRST_BACKOFF_SECONDS
+        self._covered_until = datetime.now(UTC)
+
+    def _record_missed(self, covered: datetime, since: timedelta) -> None:
+        """Records what the service dropped between `covered` and the moment, `since` ago, that it was reached."""
+        kept_from = datetime.now(UTC) - since - timedelta(seconds=self.settings.history_seconds)
+        positions.record_missed(
+            self._store, self.member.subscription, covered - self.settings.overlap, kept_from
+        )
+
+    def _ended(self, end: StreamEndedError) -> None:
+        self._stream, self._confirmed = None, False
+        wait = self._backoff_seconds * random.uniform(0.5, 1.5)
+        self._backoff_seconds = min(self._backoff_seconds * 2, _LONGEST_BACKOFF_SECONDS)
+        self._next_open_at = time.monotonic() + wait
+        _LOG.info("%s; subscribing again in %.1f s", end, wait)

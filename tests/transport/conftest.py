@@ -1,0 +1,60 @@
+"""A scripted server, and every implementation of the seam to reach it with."""
+
+import threading
+
+import pytest
+from scripted_server import ScriptedServer, self_signed
+
+from pipeline.config import Service
+from pipeline.transport import Transport
+from pipeline.transport_grpc import GrpcTransport
+
+IMPLEMENTATIONS = [GrpcTransport]
+
+
+@pytest.fixture
+def server():
+    server = ScriptedServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def certificate():
+    return self_signed("127.0.0.1")
+
+
+@pytest.fixture
+def ca_file(certificate, tmp_path):
+    path = tmp_path / "ca.pem"
+    path.write_bytes(certificate.pem)
+    return str(path)
+
+
+@pytest.fixture
+def tls_server(certificate):
+    server = ScriptedServer(certificate=certificate)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+def connect(request):
+    """Opens a transport of each implementation; closes it afterwards."""
+    opened: list[Transport] = []
+
+    def connect(target: str, *, plaintext: bool = True, ca_file: str | None = None, **options) -> Transport:
+        opened.append(request.param(Service(target, plaintext, ca_file), **options))
+        return opened[-1]
+
+    yield connect
+    for transport in opened:
+        transport.close()
+
+
+@pytest.fixture
+def release():
+    """What a scripted method may wait for, to go on until the test ends."""
+    event = threading.Event()
+    yield event
+    event.set()

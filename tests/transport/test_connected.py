@@ -1,0 +1,60 @@
+"""A stream says whether it has reached the service: what is not heard from must not count as quiet."""
+
+import time
+
+import pytest
+from scripted_server import STREAM, Relay
+
+from pipeline.transport import StreamEndedError
+
+
+def wait_until(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_a_quiet_stream_is_connected(connect, server, release):
+    """Also where the service sends nothing, not even headers; and a second stream over the same connection."""
+
+    def stream(request, context):
+        release.wait(20)
+        yield from ()
+
+    server.stream = stream
+    transport = connect(server.target)
+    for _ in range(2):
+        open_stream = transport.stream(STREAM, b"")
+        wait_until(lambda open_stream=open_stream: open_stream.connected)
+        assert open_stream.receive(1, 0, 0) == []
+
+
+def test_a_stream_that_reaches_nobody_is_not_connected(connect, server):
+    """A connection on which nobody answers, as behind a broken middlebox, is none."""
+    with Relay(server.port) as relay:
+        relay.silent.set()
+        open_stream = connect(relay.target).stream(STREAM, b"")
+        assert open_stream.receive(1, 0, 0.5) == []
+        assert not open_stream.connected
+
+
+def test_a_service_that_comes_late_is_noticed(connect, server, release):
+    """Once a later stream reaches the service it says so."""
+    with Relay(server.port) as relay:
+        relay.silent.set()
+        transport = connect(relay.target)
+        first = transport.stream(STREAM, b"")
+        assert first.receive(1, 0, 0.2) == []
+        first.cancel()
+        with pytest.raises(StreamEndedError):
+            first.receive(1, 0, 10)
+        assert not first.connected
+
+    def stream(request, context):
+        release.wait(20)
+        yield from ()
+
+    server.stream = stream
+    second = connect(server.target).stream(STREAM, b"")
+    wait_until(lambda: second.connected)
