@@ -1,0 +1,155 @@
+"""Answers SQL over the lake: `views` defines what can be asked, this runs it and writes the answer."""
+
+import contextlib
+import re
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.config import Config
+from pipeline.errors import ConfigurationError, PipelineError
+from pipeline.reading import open_to_read
+from pipeline.render import write_csv, write_json, write_table
+from pipeline.store import Store
+from pipeline.views import Views
+
+MOST_ROWS = 100
+BATCH_ROWS = 10_000
+FORMATS = ("csv", "json", "parquet")
+
+OVERVIEW = """\
+SELECT type, date, count(*) AS events, min(timestamp) AS first, max(timestamp) AS last
+FROM events GROUP BY type, date ORDER BY date DESC, events DESC"""
+
+_READS = {duckdb.StatementType.SELECT, duckdb.StatementType.MULTI}  # MULTI is what PIVOT is
+_EXPLAIN = re.compile(r"\s*EXPLAIN\b(\s+ANALYZE\b)?(\s*\([^)]*\))?", re.IGNORECASE)
+
+
+def query(config: Config) -> int:
+    """Answers one statement that reads, or gives an overview. Blocks. Raises PipelineError."""
+    reading = config.reading
+    store = open_to_read(config)
+    kind = _format(reading.format, reading.output)
+    with Views(store) as views, _errors(views):
+        sql = _one_that_reads(views.connection, reading.sql) if reading.sql is not None else OVERVIEW
+        views.define(views.named_in(sql), fresh=reading.fresh)
+        with _output(reading.output, kind) as out:
+            _write(answer(views, sql), kind, out)
+        if reading.sql is None and kind == "table":
+            _explain_overview(views, store)
+    return 0
+
+
+def answer(views: Views, sql: str) -> pa.RecordBatchReader:
+    """The rows, as they are computed."""
+    return views.connection.sql(sql).to_arrow_reader(BATCH_ROWS)
+
+
+def show(reader: pa.RecordBatchReader, out: Any) -> None:
+    """Writes a text table that fits the terminal, or a plan as it is drawn."""
+    if reader.schema.names == ["explain_key", "explain_value"]:
+        out.writelines(plan for _, plan in _rows(reader))
+        return
+    width = shutil.get_terminal_size((100, 24)).columns
+    write_table(reader.schema.names, _rows(reader), out, width, MOST_ROWS)
+
+
+def _write(reader: pa.RecordBatchReader, kind: str, out: Any) -> None:
+    if kind == "parquet":
+        with pq.ParquetWriter(out, reader.schema, compression="zstd") as writer:
+            for batch in reader:
+                writer.write_batch(batch)
+    elif kind == "table":
+        show(reader, out)
+    else:
+        write = write_csv if kind == "csv" else write_json
+        write(reader.schema.names, _rows(reader), out)
+
+
+def _rows(reader: pa.RecordBatchReader) -> Iterator[tuple[Any, ...]]:
+    # By column and not to_pylist(): two columns may have one name.
+    for batch in reader:
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def _one_that_reads(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1:
+        raise PipelineError(f"query takes one statement, this is {len(statements)}")
+    text = statements[0].query.strip().rstrip(";")
+    kind = statements[0].type
+    explained = _EXPLAIN.match(text) if kind == duckdb.StatementType.EXPLAIN else None
+    if explained:
+        _one_that_reads(connection, text[explained.end() :])
+    elif kind not in _READS:
+        raise PipelineError(
+            f"{kind.name} is not for query: it only reads (SELECT, FROM, DESCRIBE, SUMMARIZE, PIVOT, EXPLAIN …); "
+            "--output FILE stores an answer"
+        )
+    return text
+
+
+def _format(wanted: str, output: str | None) -> str:
+    suffix = Path(output).suffix.removeprefix(".") if output else ""
+    kind = suffix if wanted == "table" and suffix in FORMATS else wanted
+    if kind == "parquet" and output is None and sys.stdout.isatty():
+        raise ConfigurationError("--format parquet is not for a terminal: add --output FILE, or pipe it on")
+    return kind
+
+
+@contextlib.contextmanager
+def _output(path: str | None, kind: str) -> Iterator[IO[Any]]:
+    """Standard output, or a file that is there only once it is whole."""
+    if path is None:
+        yield sys.stdout.buffer if kind == "parquet" else sys.stdout
+        return
+    target = Path(path).expanduser()
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        with part.open("wb") if kind == "parquet" else part.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        part.replace(target)
+    except OSError as error:
+        raise PipelineError(f"--output {path}: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _errors(views: Views) -> Iterator[None]:
+    """Turns what DuckDB says into one line that helps."""
+    try:
+        yield
+    except duckdb.CatalogException as error:
+        message = _first_part(error)
+        if "Table with name" in message:
+            message = f"{message.split('Did you mean')[0].strip()} The lake has {', '.join(views.names)}"
+        raise PipelineError(message) from error
+    except duckdb.Error as error:
+        raise PipelineError(_first_part(error)) from error
+
+
+def _first_part(error: duckdb.Error) -> str:
+    return str(error).partition("\n\nLINE ")[0]
+
+
+def _explain_overview(views: Views, store: Store) -> None:
+    if not views.connection.execute("SELECT 1 FROM events LIMIT 1").fetchall():
+        sys.stdout.write(
+            f"\nThe lake {store.uri('')} holds no published events yet; --fresh shows what is journaled, "
+            "`wgtwo-pipeline publish` publishes it.\n"
+        )
+        return
+    sys.stdout.write(
+        f"\nThis is the answer to\n\n  {OVERVIEW.replace(chr(10), chr(10) + '  ')}\n\n"
+        f"There are views {', '.join(views.names)}.\n"
+        "DESCRIBE sms shows the columns of one. The files can be read without this program:\n"
+        f"  {store.uri('tables/sms/**/*.parquet')}\n"
+    )

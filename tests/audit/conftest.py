@@ -1,0 +1,29 @@
+"""A lake in a folder, and the command line as a function."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from pipeline import cli
+from pipeline.store import LakeLocation, open_store
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = open_store(LakeLocation(str(tmp_path / "lake")))
+    store.check()
+    return store
+
+
+@pytest.fixture
+def run(store, capsys):
+    """`run("query", "SELECT 1")` returns (exit code, standard output, standard error)."""
+
+    def run(command, *arguments):
+        code = cli.main([command, *arguments, "--lake", store.location.url])
+        return code, *capsys.readouterr()
+
+    return run

@@ -1,0 +1,70 @@
+"""Options of Beam go to Beam as they are; what neither side knows is refused."""
+
+import pytest
+
+from pipeline.beam_options import runner_name
+from pipeline.cli import main, parse
+from pipeline.errors import ConfigurationError
+
+
+@pytest.mark.parametrize(
+    ("typed", "for_beam"),
+    [
+        (["--parallelism=2"], ("--parallelism=2",)),
+        (["--parallelism", "2"], ("--parallelism", "2")),
+        (["--streaming", "--lake", "x"], ("--streaming",)),
+        (["--environment_type=EXTERNAL", "--lake=x"], ("--environment_type=EXTERNAL",)),
+        (["--experiments=a", "--experiments=b"], ("--experiments=a", "--experiments=b")),
+        (["--", "--parallelism=two", "--anything", "x"], ("--parallelism=two", "--anything", "x")),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "ingest", "publish"])
+def test_options_of_beam(command, typed, for_beam):
+    """An option that Beam knows, and all after a lone dash pair, is kept as it was typed."""
+    line = parse([command, *typed])
+    assert line is not None
+    assert line.beam_args == for_beam
+    assert set(line.flags) <= {"lake"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("--paralelism=2", "--paralelism is no option of run: did you mean --parallelism?"),
+        ("--parallelism=two", "--parallelism 'two' is refused by Beam: invalid literal for int()"),
+        ("--parallelism", "--parallelism needs a value"),
+        ("--direct_running_mode=fast", "refused by Beam: choose one of in_memory"),
+        ("--streaming=yes", "--streaming takes no value"),
+        ("--publish_every=3s", "--publish_every is no option of run: did you mean --publish-every?"),
+        ("--qqqqqqq=3s", "--qqqqqqq is no option of run: see wgtwo-pipeline run --help"),
+    ],
+)
+def test_refusals(typed, message):
+    """A mistake in an option of Beam's is found here and named, with the nearest option of either side."""
+    with pytest.raises(ConfigurationError) as refusal:
+        parse(["run", typed])
+    assert message in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("DirectRunner", "DirectRunner"),
+        ("flink", "FlinkRunner"),
+        ("prismrunner", "PrismRunner"),
+        ("PortableRunner", "PortableRunner"),
+        ("my.module.Runner", "my.module.Runner"),
+    ],
+)
+def test_runners(given, name):
+    """A runner is found under the names that Beam itself takes."""
+    assert runner_name(given, "--runner") == name
+
+
+def test_an_unknown_runner(capsys, monkeypatch):
+    """A runner that Beam does not know is refused by who named it; the nearest one is suggested."""
+    monkeypatch.setattr("pipeline.logs.setup_logging", lambda *_: None)
+    monkeypatch.setenv("WGTWO_RUNNER", "FlinkRuner")
+    assert main(["publish"]) == 2
+    message = "error: WGTWO_RUNNER 'FlinkRuner' is no runner that Beam knows: did you mean FlinkRunner?\n"
+    assert capsys.readouterr().err.endswith(message)

@@ -1,0 +1,246 @@
+"""The command line: what it takes, what it refuses, how a command ends."""
+
+import os
+import subprocess
+import sys
+import types
+
+import pytest
+
+from pipeline import cli
+from pipeline.cli import main, parse
+from pipeline.errors import ConfigurationError, ServiceError
+from pipeline.options import COMMANDS, options_of
+
+FUNCTIONS = {
+    "run": ("pipeline.run", "run"),
+    "ingest": ("pipeline.run", "ingest"),
+    "publish": ("pipeline.run", "publish"),
+    "query": ("pipeline.query", "query"),
+    "status": ("pipeline.status", "status"),
+    "audit": ("pipeline.audit", "audit"),
+    "sandbox": ("pipeline.sandbox.command", "run"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_from_outside(monkeypatch):
+    for variable in list(os.environ):
+        if variable.startswith("WGTWO_") or variable in ("CLIENT_ID", "CLIENT_SECRET"):
+            monkeypatch.delenv(variable)
+    monkeypatch.setattr("pipeline.logs.setup_logging", lambda *_: None)
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """Puts a function in the place of a command and returns what it was called with."""
+
+    def put(command, outcome=0):
+        module, function = FUNCTIONS[command]
+        calls = []
+
+        def work(request):
+            calls.append(request)
+            if isinstance(outcome, BaseException):
+                raise outcome
+            return outcome
+
+        monkeypatch.setitem(sys.modules, module, types.SimpleNamespace(**{function: work}))
+        return calls
+
+    return put
+
+
+def pipeline(*arguments, **more):
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline", *arguments], capture_output=True, text=True, timeout=60, **more
+    )
+
+
+@pytest.mark.parametrize("command", list(COMMANDS))
+def test_dispatch(stand_in, command):
+    """Each command calls its own function with what was asked for, and ends with what that returns."""
+    calls = stand_in(command, 1)
+    given = [] if command == "sandbox" else ["--lake", "./there"]
+    if command == "ingest":
+        given += ["--endpoint", "x:1"]
+    assert main([command, *given]) == 1
+    (request,) = calls
+    if command == "sandbox":
+        assert request.address == "127.0.0.1:50051"
+    else:
+        assert (request.command, request.lake.url) == (command, "./there")
+
+
+def test_flags_reach_the_configuration(stand_in):
+    """`--option value`, `--option=value`, a bare flag and a value that begins with a dash are all understood."""
+    calls = stand_in("run")
+    assert (
+        main(["run", "--endpoint=x:1", "--plaintext", "--start", "-30m", "--linger", "1s", "--linger", "2s"])
+        == 0
+    )
+    config = calls[0]
+    assert config.service.plaintext
+    assert config.subscription.start.delta.total_seconds() == 1800
+    assert config.subscription.linger_seconds == 2
+    assert config.beam_args == ("--runner=DirectRunner",)
+
+
+def test_query(stand_in):
+    """The SQL is the one word that stands by itself; readers' options reach their groups."""
+    calls = stand_in("query")
+    assert main(["query", "SELECT 1", "--fresh", "--format", "csv", "--output=x.csv"]) == 0
+    assert main(["query", "--plain=x"]) == 2
+    assert main(["query", "--", "-- a comment\nSELECT 2"]) == 0
+    reading = calls[0].reading
+    assert (reading.sql, reading.fresh, reading.format, reading.output) == ("SELECT 1", True, "csv", "x.csv")
+    assert calls[1].reading.sql.endswith("SELECT 2")
+    calls = stand_in("audit")
+    assert main(["audit", "--json", "--deep"]) == 0
+    assert (calls[0].reading.json, calls[0].reading.deep) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["runn"], "'runn' is no command: did you mean run?"),
+        (["--lake", "x"], "'--lake' is no command: choose one of sandbox, run"),
+        (["status", "--jsn"], "--jsn is no option of status: did you mean --json?"),
+        (["status", "--log_level=debug"], "--log_level is no option of status: did you mean --log-level?"),
+        (["status", "--qqq"], "--qqq is no option of status: see wgtwo-pipeline status --help"),
+        (["status", "-x"], "-x is no option of status"),
+        (["query", "--publish-every", "3s"], "--publish-every is an option of run, not of query"),
+        (["status", "--runner=FlinkRunner"], "--runner is an option of run, ingest, publish, not of status"),
+        (["status", "--parallelism=2"], "--parallelism is no option of status"),
+        (["status", "--lake"], "--lake needs a value: --lake URL"),
+        (["run", "--lake", "--fresh"], "--lake needs a value: --lake URL"),
+        (["status", "lake"], "status does not know what to do with 'lake': did you mean --lake?"),
+        (["status", "--", "x"], "status does not know what to do with 'x'"),
+        (["query", "SELECT", "1"], "query takes one SQL text, not 2: put it in quotation marks"),
+        (["ingest"], "ingest needs --endpoint HOST:PORT"),
+    ],
+)
+def test_refusals(capsys, arguments, message):
+    """What nobody knows is refused in one line on standard error that names it and the fix; exit code 2."""
+    assert main(arguments) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("wgtwo-pipeline: error: ")
+    assert output.err.count("\n") == 1
+    assert message in output.err
+
+
+def test_wrong_environment(capsys, monkeypatch):
+    """The environment is looked at before anything starts."""
+    monkeypatch.setenv("WGTWO_LAKKE", "x")
+    assert main(["status"]) == 2
+    assert "did you mean WGTWO_LAKE?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "message"),
+    [
+        (ServiceError("no scope\nfor sms"), 1, "wgtwo-pipeline: error: no scope for sms\n"),
+        (ConfigurationError("not so"), 2, "wgtwo-pipeline: error: not so\n"),
+        (KeyboardInterrupt(), 130, ""),
+        (
+            ValueError("oh"),
+            1,
+            "wgtwo-pipeline: error: unexpected ValueError: oh (--log-level debug shows where)\n",
+        ),
+        (BrokenPipeError("of a socket"), 1, "wgtwo-pipeline: error: unexpected BrokenPipeError"),
+        (ServiceError("Bearer abc.def"), 1, "wgtwo-pipeline: error: Bearer ***\n"),
+    ],
+)
+def test_ends(capsys, stand_in, outcome, code, message):
+    """However a command ends, there is an exit code and at most one line, without a traceback or a token."""
+    stand_in("status", outcome)
+    assert main(["status"]) == code
+    output = capsys.readouterr().err
+    assert output.startswith(message)
+    assert output.count("\n") == bool(message)
+
+
+def test_debug_shows_where(capsys, stand_in, caplog):
+    """At log level debug the traceback precedes the line."""
+    stand_in("status", ServiceError("no"))
+    with caplog.at_level("DEBUG"):
+        assert main(["status", "--log-level", "debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_log_level_comes_from_anywhere(monkeypatch, stand_in):
+    """The chosen form and level are what logging is set up with, before the command starts."""
+    chosen = []
+    monkeypatch.setattr("pipeline.logs.setup_logging", lambda *given: chosen.append(given))
+    monkeypatch.setenv("WGTWO_LOG_LEVEL", "warning")
+    stand_in("status")
+    main(["status", "--log-format", "json"])
+    assert chosen[-1] == ("json", "warning")
+
+
+@pytest.mark.parametrize("command", list(COMMANDS))
+def test_help(capsys, command):
+    """A command's help names each of its options, with its default, within the terminal's width."""
+    assert main([command, "--help"]) == 0
+    text = capsys.readouterr().out
+    flat = " ".join(text.split())
+    for option in options_of(command).values():
+        assert f"--{option.name}" in text
+        if option.default and option.kind != "flag":
+            assert f"(default {option.default})" in flat
+    assert main([command, "--lake", "x", "-h"]) == (2 if command == "sandbox" else 0)
+
+
+def test_help_of_all(capsys):
+    """The overview names every command; without a command it is shown, too, but as a mistake."""
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"  {command} " in text for command in COMMANDS)
+    assert main([]) == 2
+
+
+def test_version_of_the_installed_program():
+    """The script and the module are the same program."""
+    ended = pipeline("--version")
+    assert ended.returncode == 0
+    assert ended.stdout.startswith("wgtwo-pipeline ")
+
+
+def test_help_imports_nothing_slow():
+    """Help, and so every mistake in an option, comes without Beam, pyarrow, grpc or DuckDB."""
+    code = (
+        "import sys; from pipeline.cli import main; main(['run', '--help']); "
+        "sys.exit(','.join({'apache_beam', 'pyarrow', 'grpc', 'duckdb', 'boto3'} & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert ended.stderr == "\n"
+
+
+def test_a_reader_that_goes_away():
+    """`… | head -1` ends quietly, with the exit code that shells use for it."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "pipeline", "run", "--help"],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    finally:
+        os.close(writer)
+    assert (ended.returncode, ended.stderr) == (141, "")
+
+
+def test_each_module_of_a_command_is_named():
+    """Where the stand-ins of this file are is where the program looks."""
+    for command, (module, function) in FUNCTIONS.items():
+        assert cli._MODULES.get(command, f"pipeline.{command}") == module
+        assert cli._FUNCTIONS.get(command, command) == function
+
+
+def test_parse_gives_up_at_help():
+    """`--help` anywhere among the options asks for help."""
+    assert parse(["status", "--json", "--help"]) is None

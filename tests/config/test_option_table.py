@@ -1,0 +1,102 @@
+"""The option table says what the command line's description says."""
+
+import pytest
+
+from pipeline.options import COMMANDS, all_options, options_of
+from pipeline.sandbox.options import OPTIONS as SANDBOX_OPTIONS
+from pipeline.values import KINDS
+
+ALL = {"sandbox", "run", "ingest", "publish", "query", "status", "audit"}
+LAKE, INGEST = ALL - {"sandbox"}, {"run", "ingest"}
+
+# As the binding description of the command line has it: option, commands, default.
+DESCRIBED = [
+    ("lake", LAKE, "./lake"),
+    ("s3-endpoint", LAKE, None),
+    ("s3-region", LAKE, None),
+    ("endpoint", INGEST, None),
+    ("plaintext", INGEST, "false"),
+    ("ca-file", INGEST, None),
+    ("token-url", INGEST, "https://id.wgtwo.com/oauth2/token"),
+    ("client-id", INGEST, None),
+    ("client-secret", INGEST, None),
+    ("scope", INGEST, None),
+    ("api", INGEST, "v0"),
+    ("types", INGEST | {"sandbox"}, "all"),
+    ("queue-name", INGEST, "wgtwo-pipeline"),
+    ("durable-name", INGEST, "wgtwo-pipeline"),
+    ("subscriptions", INGEST, "1"),
+    ("max-in-flight", INGEST, "50"),
+    ("ack-timeout", INGEST, "30s"),
+    ("start", INGEST, "oldest"),
+    ("linger", INGEST, "200ms"),
+    ("publish-every", {"run"}, "1m"),
+    ("for", INGEST, None),
+    ("max-events", INGEST, None),
+    ("until-idle", INGEST, None),
+    ("journal-retention", {"run", "publish"}, "24h"),
+    ("fresh", {"query"}, "false"),
+    ("format", {"query"}, "table"),
+    ("output", {"query"}, None),
+    ("json", {"status", "audit"}, "false"),
+    ("log-format", ALL, "text"),
+    ("log-level", ALL, "info"),
+    ("config", ALL, None),
+    ("address", {"sandbox"}, "127.0.0.1:50051"),
+    ("rate", {"sandbox"}, "50"),
+    ("count", {"sandbox"}, None),
+    ("seed", {"sandbox"}, "0"),
+    ("tls-dir", {"sandbox"}, None),
+    ("oauth-address", {"sandbox"}, None),
+    ("oauth-client", {"sandbox"}, None),
+    ("token-lifetime", {"sandbox"}, "1h"),
+    ("admin-address", {"sandbox"}, None),
+]
+OURS = {
+    "client-secret-file": INGEST,
+    "deep": {"audit"},
+    "history": INGEST | {"sandbox"},
+    "partition-by": {"run", "publish"},
+    "runner": {"run", "ingest", "publish"},
+}
+
+
+def commands_with(name):
+    return {command for command in COMMANDS if name in options_of(command)}
+
+
+def test_commands():
+    """The commands are those that scripts rely on."""
+    assert set(COMMANDS) == ALL
+
+
+@pytest.mark.parametrize(("name", "commands", "default"), DESCRIBED)
+def test_described_option(name, commands, default):
+    """A described option exists on exactly the commands listed, with the default listed."""
+    assert commands_with(name) == commands
+    assert {options_of(command)[name].default for command in commands} == {default}
+
+
+def test_nothing_undescribed():
+    """What the table holds beyond the description is listed here or an option of the sandbox's own."""
+    described = {name for name, _, _ in DESCRIBED}
+    sandbox = {option.name for option in SANDBOX_OPTIONS}
+    assert {option.name for option in all_options()} == described | set(OURS) | sandbox
+    assert {name: commands_with(name) for name in OURS} == OURS
+    assert all(commands_with(name) == {"sandbox"} for name in sandbox - set(OURS))
+
+
+@pytest.mark.parametrize("option", list(all_options()), ids=lambda option: option.name)
+def test_each_default_is_a_value(option):
+    """A default is of its option's kind and within its bounds; every option has a help text."""
+    assert option.kind in KINDS
+    assert option.help
+    if option.default is not None:
+        option.parse(option.default)
+
+
+def test_choices():
+    """Formats and versions are those described."""
+    assert options_of("query")["format"].choices == ("table", "csv", "json", "parquet")
+    assert options_of("run")["api"].choices == ("v0", "v1")
+    assert options_of("status")["log-format"].choices == ("text", "json")

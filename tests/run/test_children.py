@@ -1,0 +1,196 @@
+"""Children: they report, stop when the pipe ends for whatever reason, and tell in one line what made them give up."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import scripted_works as works
+
+from pipeline.children import Child
+from pipeline.configure import build
+from pipeline.settings import gather
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def config():
+    return build(gather("run", {}, {}))
+
+
+@pytest.fixture
+def start(config):
+    started = []
+
+    def start(work, *arguments):
+        started.append(Child(work.__name__, work, config, *arguments))
+        return started[-1]
+
+    yield start
+    for child in started:
+        with contextlib.suppress(ValueError):  # closed by the test itself
+            child.kill()
+            child.close()
+
+
+def wait_until(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return found
+
+
+def exists(pid):
+    """Whether a process runs; one that only waits to be buried does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_child_works_until_it_is_asked_to_stop(start):
+    """It reports meanwhile, ends with 0, and what it reported last is known."""
+    child = start(works.wait)
+    wait_until(lambda: child.poll().get("pid"))
+    assert child.running
+    assert child.exit_code is None
+    child.stop()
+    child.stop()
+    child.join(60)
+    assert (child.running, child.exit_code) == (False, 0)
+    assert child.facts["stopped"]
+    assert child.facts["done"]
+
+
+def test_reports_are_merged_as_they_come(start):
+    """The newest value of each fact counts; polling never blocks."""
+    child = start(works.count, "received", 3)
+    started = time.monotonic()
+    child.poll()
+    assert time.monotonic() - started < 0.5
+    wait_until(lambda: child.poll().get("received") == 3)
+    child.stop()
+    child.join(60)
+    assert child.facts["received"] == 3
+
+
+def test_a_stop_calls_back(start):
+    """Also for who asks to be called when it has already come."""
+    child = start(works.call_back)
+    wait_until(lambda: child.poll().get("ready"))
+    child.stop()
+    child.join(60)
+    assert child.facts["late"] is True
+
+
+@pytest.mark.parametrize(
+    ("work", "code", "message"),
+    [(works.refuse, 1, "change --endpoint"), (works.misconfigure, 2, "no such option")],
+)
+def test_an_error_of_ours_is_reported_with_its_exit_code(start, work, code, message):
+    """The sentence alone: the parent shows it."""
+    child = start(work)
+    child.join(60)
+    assert (child.exit_code, child.facts["error"], child.facts["exit_code"]) == (code, message, code)
+
+
+def test_another_error_is_one_line_without_secrets(start):
+    """However long and whatever it says."""
+    child = start(works.break_down)
+    child.join(60)
+    error = child.facts["error"]
+    assert child.exit_code == 1
+    assert error.startswith("unexpected ValueError: first line second line with Bearer ***")
+    assert "\n" not in error
+    assert len(error) < 700
+    assert error.endswith("(--log-level debug shows where)")
+
+
+def test_a_thread_does_not_hold_up_the_end(start):
+    """What libraries leave running ends with the work."""
+    child = start(works.leave_a_thread)
+    child.join(60)
+    assert child.exit_code == 0
+
+
+def test_more_than_a_pipe_holds_is_no_deadlock(start):
+    """A parent that waits for the end takes reports meanwhile."""
+    child = start(works.flood)
+    child.join(60)
+    assert child.exit_code == 0
+    assert len([name for name in child.facts if name.startswith("fact")]) == 50
+
+
+def test_signals_to_all_do_not_stop_a_child(start):
+    """Terminals and service managers signal everyone: only the parent decides."""
+    child = start(works.wait)
+    pid = wait_until(lambda: child.poll().get("pid"))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(pid, number)
+    child.join(0.3)
+    assert child.running
+    child.stop()
+    child.join(60)
+    assert child.exit_code == 0
+
+
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+def test_what_a_child_has_started_ends_with_it(start, how):
+    """A runner's server does not stay behind, whether its child ends in order or is killed."""
+    child = start(works.have_a_child)
+    grandchild = wait_until(lambda: child.poll().get("grandchild"))
+    if how == "stopped":
+        child.stop()
+        child.join(60)
+    else:
+        os.kill(child.facts["pid"], signal.SIGKILL)
+        child.join(60)
+        assert child.exit_code == -signal.SIGKILL
+        child.sweep()
+    wait_until(lambda: not exists(grandchild))
+
+
+def test_a_parent_that_is_killed_takes_its_children_along():
+    """The pipe ends with it, whatever ended it: nobody goes on unattended."""
+    program = """
+        import sys, time
+        sys.path.insert(0, sys.argv[1])
+        import scripted_works
+        from pipeline.children import Child
+        from pipeline.configure import build
+        from pipeline.settings import gather
+        if __name__ == "__main__":
+            child = Child("wait", scripted_works.wait, build(gather("run", {}, {})))
+            while "pid" not in child.poll():
+                time.sleep(0.01)
+            print(child.facts["pid"], flush=True)
+            time.sleep(600)
+    """
+    parent = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program), str(HERE)], stdout=subprocess.PIPE, text=True
+    )
+    pid = int(parent.stdout.readline())
+    assert exists(pid)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    wait_until(lambda: not exists(pid))
+
+
+def test_a_child_that_ended_leaves_no_descriptor(start):
+    """Restarting for days must not use them up."""
+    children = [start(works.refuse) for _ in range(2)]
+    for child in children:
+        child.join(60)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for child in children:
+        child.close()
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before - 4
+    assert children[0].facts["error"] == "change --endpoint"

@@ -1,0 +1,95 @@
+"""Progress: one living line on a terminal that never wraps, plain log lines elsewhere, as often as is useful."""
+
+import io
+import os
+
+import pytest
+
+from pipeline import progress
+from pipeline.progress import Progress, total
+
+COUNTS = {
+    "received": 1_234_567.0,
+    "journaled": 1_234_560.0,
+    "acked": 1_234_000.0,
+    "published": 1_000_000.0,
+    "oldest_unacked_seconds": 0.26,
+}
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    class Clock:
+        now = 0.0
+
+        def monotonic(self):
+            return self.now
+
+    made = Clock()
+    monkeypatch.setattr(progress, "time", made)
+    return made
+
+
+def test_counts_of_all_children_add_up():
+    """And the longest wait of any counts; facts that a child has not told yet are nothing."""
+    found = total([{"received": 2, "oldest_unacked_seconds": 3.0}, {"received": 5, "acked": 1}, {"pid": 7}])
+    assert (found["received"], found["acked"], found["journaled"]) == (7, 1, 0)
+    assert found["oldest_unacked_seconds"] == 3
+
+
+def test_a_log_line_each_ten_seconds(clock, caplog):
+    """With the rate since the line before."""
+    caplog.set_level("INFO")
+    shown = Progress(publishes=True, stream=io.StringIO())
+    for _ in range(160):
+        clock.now += 0.125
+        shown.show({**COUNTS, "acked": clock.now * 50})
+    shown.end()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"received 1,234,567  journaled 1,234,560  acked {acked}  published 1,000,000  50/s  oldest unacked 0.3 s"
+        for acked in ("500", "1,000")
+    ]
+
+
+def test_a_line_on_a_terminal_is_written_over(clock, monkeypatch):
+    """Twice a second, with the time that has passed."""
+    monkeypatch.setenv("COLUMNS", "200")
+    stream = Terminal()
+    shown = Progress(publishes=True, stream=stream)
+    clock.now = 61.0
+    shown.show(COUNTS)
+    shown.show(COUNTS)
+    clock.now = 61.6
+    shown.show(COUNTS)
+    shown.end()
+    first, second = stream.getvalue().split("\r\x1b[2K")[1:]
+    assert first.startswith("01:01  received 1,234,567")
+    assert second.startswith("01:01  received")
+    assert second.endswith("oldest unacked 0.3 s\n")
+    assert "\n" not in first
+
+
+def test_a_line_fits_a_narrow_terminal(clock, monkeypatch):
+    """One that wrapped would be left behind at each update."""
+    monkeypatch.setenv("COLUMNS", "60")
+    stream = Terminal()
+    shown = Progress(publishes=True, stream=stream)
+    clock.now = 1.0
+    shown.show(COUNTS)
+    (line,) = stream.getvalue().split("\r\x1b[2K")[1:]
+    assert len(line) == 59
+
+
+def test_what_is_not_done_is_not_shown(clock, caplog):
+    """Without a publisher nothing is said of publishing."""
+    caplog.set_level("INFO")
+    shown = Progress(publishes=False, stream=io.StringIO())
+    clock.now = 11.0
+    shown.show(COUNTS)
+    assert "published" not in caplog.text
+    assert os.linesep not in caplog.records[0].getMessage()

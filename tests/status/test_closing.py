@@ -1,0 +1,32 @@
+"""What `run` ends with."""
+
+import io
+from types import SimpleNamespace
+
+import lakes
+
+from pipeline import closing
+
+
+def shown(store, monkeypatch):
+    out = io.StringIO()
+    monkeypatch.setattr("sys.stdout", out)
+    monkeypatch.setattr("sys.argv", ["/some/where/wgtwo-pipeline"])
+    closing.show(SimpleNamespace(lake=store.location))
+    return out.getvalue()
+
+
+def test_it_shows_an_answer_a_proof_and_what_is_next(store, monkeypatch):
+    """Tables, SQL with its answer, a passing audit, and commands that work as they stand; in 100 columns."""
+    lakes.lake_of_two_days(store)
+    text = shown(store, monkeypatch)
+    assert "FROM events GROUP BY type" in text  # there are no delivery reports to ask for
+    assert ["sms", "30"] in [line.split()[:2] for line in text.splitlines()]
+    assert "audit passed" in text
+    assert f'/some/where/wgtwo-pipeline query --lake {store.location.url} "FROM sms LIMIT 3"' in text
+    assert max(map(len, text.partition("Next:")[0].splitlines())) <= 100
+
+
+def test_an_empty_lake_has_nothing_to_show(store, monkeypatch):
+    """Stopped before anything came, it says so."""
+    assert "is empty" in shown(store, monkeypatch)
