@@ -1,0 +1,108 @@
+"""The flows on a real Flink cluster, by the commands that users type."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster import FlinkCluster
+from e2e.expected import assert_nothing_twice, assert_published
+from processes import Command, Service, assert_audit_passes, wait_until
+
+# The session's first test also waits for downloads, on a machine that has nothing yet.
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(400)]
+
+
+def on(flink: FlinkCluster, *more: str) -> list[str]:
+    master = flink.rest_url.removeprefix("http://")
+    return [*flink.options()[1:], "--runner=FlinkRunner", f"--flink_master={master}", *more]
+
+
+def running(flink: FlinkCluster) -> list[str]:
+    ended = ("FINISHED", "CANCELED", "FAILED")
+    return [job for job, state in flink.jobs().items() if state not in ended]
+
+
+def chains(flink: FlinkCluster, job: str) -> list[tuple[str, list[str]]]:
+    """Every task chain of a job, and how what it reads is shipped."""
+    nodes = flink.rest(f"/jobs/{job}")["plan"]["nodes"]
+    return sorted(
+        (node["description"], [each["ship_strategy"] for each in node.get("inputs", [])]) for node in nodes
+    )
+
+
+def members(sandbox: Service) -> list[Any]:
+    return sandbox.group().get("members", [])
+
+
+def acked(sandbox: Service) -> int:
+    return int(sandbox.group().get("acked", 0))
+
+
+def test_nothing_is_lost_or_twice_through_a_kill_a_cancel_and_publishing_on_two_runners(
+    flink: FlinkCluster,
+    service: Callable[..., Service],
+    command: Callable[..., Command],
+    tmp_path: Path,
+) -> None:
+    """Two members on Flink, kill -9 of the TaskManager, SIGTERM; then publish on Flink, and the rest locally."""
+    lake = tmp_path / "lake"
+    sandbox = service("--rate", 300)
+    subscription = ("--endpoint", sandbox.address, "--plaintext", "--lake", lake, "--ack-timeout", "5s")
+    job = command("ingest", *subscription, "--subscriptions", 2, *on(flink))
+    wait_until(lambda: acked(sandbox) > 1_500, 120, "acks through Flink", lambda: job.stderr)
+    assert len(members(sandbox)) == 2
+    assert all(member["delivered"] > 300 for member in members(sandbox)), "each at once, not in turns"
+
+    (running_job,) = running(flink)
+    sources, streams = chains(flink, running_job)[:2], chains(flink, running_job)[2:]
+    assert [shipped for _, shipped in sources] == [[], []]
+    assert all("Impulse" in chain and "Members" in chain for chain, _ in sources)
+    assert [shipped for _, shipped in streams] == [["HASH"], ["HASH"]], "only the source's split is shipped"
+    assert all("{Subscribe, Journal, Ack}" in chain for chain, _ in streams)
+
+    flink.kill_task_manager()
+    wait_until(lambda: not members(sandbox), 30, "the workers' streams are closed", lambda: members(sandbox))
+    job.says("is RESTARTING")
+    before = acked(sandbox)
+    flink.start_task_manager()
+    wait_until(lambda: acked(sandbox) > before + 1_500, 120, "acks after the restart", lambda: job.stderr)
+
+    stopped_at = time.monotonic()
+    job.send(signal.SIGTERM)
+    job.succeeds(60)
+    assert flink.jobs()[running_job] == "CANCELED"
+    wait_until(lambda: not members(sandbox), 15, "the cancelled job's streams are closed")
+    assert time.monotonic() - stopped_at < 30
+    sandbox.set_rate(0)
+    assert sandbox.group()["most_in_flight"] <= 100
+
+    command("publish", "--lake", lake, *on(flink)).succeeds(120)
+    assert assert_nothing_twice(lake) >= acked(sandbox)
+    assert_audit_passes(lake)
+
+    command("ingest", *subscription, "--until-idle", "6s").succeeds(90)
+    command("publish", "--lake", lake).succeeds(60)
+    sandbox.all_acked()
+    assert_published(lake, sandbox.emitted())
+
+
+def test_run_drives_both_flows_on_flink_and_publishes_at_the_end(
+    flink: FlinkCluster,
+    service: Callable[..., Service],
+    command: Callable[..., Command],
+    tmp_path: Path,
+) -> None:
+    """Ingest as a streaming job, publishing every while and once more when the events have ended; no job is left."""
+    lake = tmp_path / "lake"
+    sandbox = service("--rate", 1_000, "--count", 3_000)
+    connection = ("--endpoint", sandbox.address, "--plaintext", "--lake", lake)
+    process = command("run", *connection, "--until-idle", "5s", "--publish-every", "5s", *on(flink))
+    process.succeeds(180)
+    assert not running(flink)
+    sandbox.all_acked()
+    assert_published(lake, sandbox.emitted())

@@ -1,0 +1,130 @@
+"""Every command on a real S3 server, each with no more rights than its policy in `infra/` gives."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from expected import assert_published
+from processes import Command, Service
+from servers import Credentials, VersityGateway, tool, versitygw
+
+BUCKET, PREFIX = "a-lake", "lakes/one"
+COUNT, RATE = 5_000, 2_500
+INFRA = Path(__file__).parent.parent.parent / "infra"
+
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[VersityGateway]:
+    """With a bucket, and a user for each policy: their names are `ingest`, `publish` and `reader`."""
+    with versitygw(tmp_path / "versitygw") as server:
+        server.client().create_bucket(Bucket=BUCKET)
+        statements = []
+        for name in ("ingest", "publish", "reader"):
+            create_user(server, name)
+            text = (
+                (INFRA / f"iam-{name}.json").read_text().replace("BUCKET", BUCKET).replace("PREFIX", PREFIX)
+            )
+            statements += [
+                {**statement, "Sid": f"{name}{statement['Sid']}", "Principal": {"AWS": [name]}}
+                for statement in json.loads(text)["Statement"]
+            ]
+        policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        server.client().put_bucket_policy(Bucket=BUCKET, Policy=policy)
+        yield server
+
+
+def create_user(server: VersityGateway, name: str) -> None:
+    command = [tool("versitygw"), "admin", "--access", server.credentials.access_key]
+    command += ["--secret", server.credentials.secret_key, "--endpoint-url", server.endpoint]
+    command += ["create-user", "--access", name, "--secret", f"{name}secret", "--role", "user"]
+    subprocess.run(command, check=True, capture_output=True, env={"PATH": os.environ["PATH"]})
+
+
+@pytest.fixture
+def command(tmp_path: Path, gateway: VersityGateway) -> Iterator[Callable[..., Command]]:
+    """`command("ingest", "publish", …)` runs `wgtwo-pipeline publish …` on the lake as the user `ingest`."""
+    started: list[Command] = []
+    lake = ("--lake", f"s3://{BUCKET}/{PREFIX}", "--s3-endpoint", gateway.endpoint)
+
+    def start(user: str, name: str, *arguments: object) -> Command:
+        environment = Credentials(user, f"{user}secret").environment()
+        started.append(Command(tmp_path / "output", name, *lake, *arguments, env=environment))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.end()
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    sandbox = Service(tmp_path / "output", "--rate", RATE, "--count", COUNT)
+    yield sandbox
+    sandbox.command.end()
+
+
+def download(gateway: VersityGateway, folder: Path) -> Path:
+    """The lake's objects as files."""
+    client = gateway.client()
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{PREFIX}/")
+    for found in (found for page in pages for found in page.get("Contents", [])):
+        target = folder / found["Key"].removeprefix(f"{PREFIX}/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        client.download_file(BUCKET, found["Key"], str(target))
+    return folder
+
+
+def test_every_command_does_its_work_on_s3_with_the_rights_of_its_policy(service, gateway, command, tmp_path):
+    """5,000 events: acked, published once with every column right, queried, counted and proved."""
+    settings = ("--endpoint", service.address, "--plaintext", "--max-in-flight", "200")
+    command("ingest", "ingest", *settings, "--until-idle", "2s").succeeds(120)
+    assert service.all_acked()["acked"] == COUNT
+
+    fresh = command("reader", "query", "SELECT count(*) AS n FROM events", "--fresh", "--format", "csv")
+    assert fresh.succeeds(60).stdout.split() == ["n", str(COUNT)]
+    waiting = json.loads(command("reader", "status", "--json").succeeds(60).stdout)["journal"]
+    assert waiting["deliveries"] == COUNT
+
+    command("publish", "publish").succeeds(120)
+    events = service.emitted()
+    lake = download(gateway, tmp_path / "lake")
+    assert_published(lake, events)
+    folders = {path.name for path in lake.iterdir()}
+    assert folders == {"epochs", "tables", "retained", "descriptors"}, (
+        "the journal is empty, no probe is left"
+    )
+
+    counted = command("reader", "query", "SELECT count(*) AS n FROM sms", "--format", "csv").succeeds(60)
+    assert counted.stdout.split() == ["n", str(sum(event.type == "sms" for event in events))]
+    status = json.loads(command("reader", "status", "--json").succeeds(60).stdout)
+    assert (status["published"], status["journal"]["segments"]) == (COUNT, 0)
+    for deep in ((), ("--deep",)):
+        assert "audit passed" in command("reader", "audit", *deep).succeeds(60).stdout
+
+    command("ingest", "ingest", *settings, "--until-idle", "6s").succeeds(60)  # heartbeats, a start position
+    command("publish", "publish", "--journal-retention", "0s").succeeds(60)
+    assert "audit passed" in command("reader", "audit", "--deep").succeeds(60).stdout
+    assert_published(download(gateway, tmp_path / "after"), events)
+
+
+def test_a_command_without_the_rights_says_which_are_missing(service, command):
+    """A reader can neither ingest nor publish, ingest cannot publish: exit 1, one sentence; no event is taken."""
+    settings = ("--endpoint", service.address, "--plaintext")
+
+    def refused(user: str, *arguments: object) -> None:
+        process = command(user, *arguments)
+        assert process.wait(60) == 1
+        assert "grant" in process.stderr.splitlines()[-1]
+        assert "Traceback" not in process.stderr
+
+    refused("reader", "publish")
+    refused("reader", "ingest", *settings)
+    assert service.group() == {}
+    command("ingest", "ingest", *settings, "--max-events", "10").succeeds(60)
+    refused("ingest", "publish")
+    command("publish", "publish").succeeds(60)

@@ -1,0 +1,131 @@
+"""The lake's objects in memory, and one process's store of them whose every operation is a step of the world."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+
+from pipeline.errors import AlreadyExistsError, LakeError, NotFoundError
+from pipeline.store import LakeLocation, ObjectInfo
+
+PAGE = 3
+"""Objects a page of a listing; between two pages others may do something."""
+
+
+@dataclass(frozen=True)
+class Object:
+    data: bytes
+    modified: datetime
+
+
+class Bucket:
+    """All objects; tells the checker of whatever happens to them."""
+
+    def __init__(self, clock, checker):
+        self.objects: dict[str, Object] = {}
+        self._clock, self._checker = clock, checker
+
+    def create(self, key, data):
+        """Put-if-absent; raises AlreadyExistsError for other content."""
+        if key in self.objects:
+            if self.objects[key].data != data:
+                self._checker.refused(key)
+                raise AlreadyExistsError(key)
+            return
+        self.overwrite(key, data)
+
+    def overwrite(self, key, data):
+        """What no store may do; for planted bugs."""
+        self.objects[key] = Object(data, self._clock.now())
+        self._checker.put(key, data, self._clock.now())
+
+    def delete(self, key):
+        if self.objects.pop(key, None) is not None:
+            self._checker.delete(key, self._clock.now())
+
+
+class ScriptedStore:
+    """A `Store`. The plan may kill the process at a step, freeze it, or lose an answer."""
+
+    def __init__(self, world, process, bucket):
+        self.location = LakeLocation(f"scripted://{process.name}")
+        self._world, self._process, self._bucket = world, process, bucket
+
+    def create(self, key, data):
+        data = bytes(memoryview(data).cast("B"))
+        fault = self._step("put", key)
+        self._refuse_in_outage(key)
+        if fault == "lose before":
+            raise LakeError(f"scripted: {key} was not put")
+        if fault == "late":
+            self._world.later(lambda: self._bucket.create(key, data))
+            raise LakeError(f"scripted: {key} will be put later")
+        if fault == "lose after":
+            # Put, and not even looking tells.
+            self._bucket.create(key, data)
+            raise LakeError(f"scripted: {key} was put, the answer is lost")
+        if fault == "again":
+            # Put, the answer lost; a store settles that by putting once more, whenever it comes to it.
+            self._bucket.create(key, data)
+            self._process.park()
+        self._bucket.create(key, data)
+        if fault == "kill after":
+            self._world.kill(self._process)
+
+    def read(self, key):
+        self._step("read", key)
+        return self._read(key)
+
+    def read_many(self, keys, sizes=None):
+        for key in keys:
+            yield self.read(key)
+
+    def list(self, prefix, after=""):
+        while True:
+            self._step("list", f"{prefix} after {after}")
+            found = sorted(key for key in self._bucket.objects if key.startswith(prefix) and key > after)
+            page = [(key, self._bucket.objects[key]) for key in found[:PAGE]]
+            for key, item in page:
+                yield ObjectInfo(key, len(item.data), item.modified)
+            if len(found) <= PAGE:
+                return
+            after = page[-1][0]
+
+    def delete(self, keys):
+        for key in list(keys):
+            fault = self._step("delete", key)
+            if fault == "lose before":
+                raise LakeError(f"scripted: {key} was not deleted")
+            if fault == "late":
+                self._world.later(lambda key=key: self._bucket.delete(key))
+                raise LakeError(f"scripted: {key} will be deleted later")
+            self._bucket.delete(key)
+            if fault == "kill after":
+                self._world.kill(self._process)
+            if fault == "lose after":
+                raise LakeError(f"scripted: {key} was deleted, the answer is lost")
+
+    def open(self, key):
+        self._step("read", key)
+        return pa.BufferReader(pa.py_buffer(self._read(key)))
+
+    def check(self, writes=True):
+        pass
+
+    def filesystem(self):
+        raise NotImplementedError
+
+    def uri(self, key):
+        return f"scripted://{key}"
+
+    def _read(self, key):
+        if key not in self._bucket.objects:
+            raise NotFoundError(key)
+        return memoryview(self._bucket.objects[key].data)
+
+    def _step(self, kind, key):
+        return self._world.step(self._process, kind, key)
+
+    def _refuse_in_outage(self, key):
+        if self._world.clock.us < self._world.lake_down_until_us:
+            raise LakeError(f"scripted: the lake is down, {key} was not put")

@@ -1,0 +1,92 @@
+"""The stories that are told with every ending, and the plans of how each of their steps goes wrong."""
+
+from dataclasses import replace
+
+from world import FAULTS, V0, V1, ZIGZAG, ZOMBIE_FAULTS, Choice, Fault, Story, World
+
+PLAIN = Story(
+    "plain",
+    # Redeliveries within an epoch and across epochs, quarantined ones among them; midnight in between.
+    "voice voice sms sms:unknown voice:utf8 deaf ingest wait:31 ingest publish hears wait:31 ingest voice publish "
+    "sms:unset sms:truncated sms ingest publish",
+)
+SMALL = Story(
+    "small epochs and files, configured anew at each start",
+    "voice voice sms voice voice:utf8 voice ingest voice sms ingest publish crash:publish "
+    "deaf voice sms voice ingest hears publish wait:31 ingest crash:publish publish",
+    choices=(
+        Choice(rows_per_file=2, epoch_rows=4),
+        Choice(rows_per_group=1, rows_per_file=1, epoch_rows=6, partition_by="hour", retention_seconds=100),
+        Choice(rows_per_group=9, row_group_rows=1, epoch_rows=9),
+        Choice(rows_per_file=2, epoch_rows=3, partition_by="hour"),
+    ),
+    checkpoint_every=1,
+)
+BOTH_APIS = Story(
+    "both APIs, each delivery twice",
+    "voice handset_change_v1 sms handset_change_v1 sms:utf8 ingest publish handset_change_v1 voice restart publish",
+    members=(V0, V1),
+    repeat=1,
+    checkpoint_every=1,
+)
+QUIET = Story(
+    "heartbeats and restarts",
+    "voice sms ingest wait:61 ingest wait:61 ingest publish voice restart wait:61 ingest wait:61 ingest ingest "
+    "publish",
+    choices=(Choice(retention_seconds=120),),
+)
+MISSED = Story(
+    "nobody listened for longer than the history",
+    "voice sms deaf ingest hears publish crash:ingest voice sms wait:2400 voice ingest publish wait:31 ingest",
+)
+LAKE_DOWN = Story(
+    "the lake was away for longer than the history",
+    "voice sms ingest voice voice voice voice down:2000 ingest voice publish",
+    max_in_flight=2,
+)
+BACKLOG = Story(
+    "what waited at the service was gone before anyone came for it",
+    "voice voice voice voice wait:1500 deaf ingest hears crash:ingest wait:600 sms ingest publish",
+    max_in_flight=2,
+)
+STORIES = (PLAIN, SMALL, BOTH_APIS, QUIET, MISSED, LAKE_DOWN)
+
+
+def told(story):
+    """The steps of a story that nothing disturbs."""
+    world = World(story)
+    violations = world.run()
+    assert not violations, violations
+    return world.steps
+
+
+def telling(steps):
+    """The numbers of the steps that say something new: of a row of equal ones (a retry) the first and the last."""
+    looks = [replace(step, key="a segment") if step.key.startswith("journal/v") else step for step in steps]
+    return [
+        number
+        for number, look in enumerate(looks)
+        if looks[number - 1 : number] != [look] or looks[number + 1 : number + 2] != [look]
+    ]
+
+
+def faults(steps):
+    """A plan for each fault at each step; after ingest has put something, also the death that is noticed late."""
+    plans = [
+        {number: Fault(what)} for number in telling(steps) for what in FAULTS.get(steps[number].kind, ())
+    ]
+    puts = [
+        number for number in telling(steps) if (steps[number].role, steps[number].kind) == ("ingest", "put")
+    ]
+    return plans + [{number: Fault("kill after", pause=2400.0)} for number in puts]
+
+
+def zombies(steps, resumes):
+    """A plan for each step at which a process freezes, each later moment at which it goes on, and each way."""
+    return [
+        {number: Fault(what, resume, way)}
+        for number in telling(steps)
+        for what in ("freeze", *ZOMBIE_FAULTS.get(steps[number].kind, ()))
+        for resume in resumes
+        for way in (("", ZIGZAG) if resume is not None else ("",))
+    ]
