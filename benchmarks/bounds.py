@@ -1,0 +1,103 @@
+"""Peak memory of `publish` and `ingest` over growing backlogs, dates and events, and cold starts after a month.
+
+Each figure is of a process of its own: the largest resident size that the kernel has counted for it.
+"""
+
+import argparse
+import base64
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import lake
+from wgtwo.events.v0 import events_pb2 as v0
+
+from pipeline.journal import SegmentWriter, Source
+from pipeline.store import LakeLocation, open_store
+
+ROOT = Path(__file__).resolve().parent.parent
+DAY_MICROSECONDS = 86_400_000_000
+
+
+def sms(dates: int = 1, text_bytes: int = 40) -> Iterator[bytes]:
+    """SMS without end, each of another date than the one before."""
+    text = (
+        base64.b64encode(os.urandom(text_bytes * 3 // 4)).decode() if text_bytes > 100 else "x" * text_bytes
+    )
+    for sequence in itertools.count(1):
+        microseconds = sequence % dates * DAY_MICROSECONDS + sequence * 50
+        response = v0.SubscribeEventsResponse()
+        response.event.metadata.sequence = sequence
+        response.event.metadata.ack_inbox = "_INBOX.acks.benchmark"
+        response.event.timestamp.FromMicroseconds(1_600_000_000_000_000 + microseconds)
+        response.event.sms_event.id = f"sms-{sequence}"
+        response.event.sms_event.text = text
+        yield response.SerializeToString()
+
+
+def journal(folder: Path, payloads: Iterator[bytes], events: int, segment_events: int = 500) -> Path:
+    store = open_store(LakeLocation(str(folder)))
+    store.check()
+    writer, source = SegmentWriter(store), Source("v0.benchmark", "v0", "Subscribe")
+    for first in range(0, events, segment_events):
+        batch = list(itertools.islice(payloads, min(segment_events, events - first)))
+        writer.write(source, batch, [time.time_ns() // 1000] * len(batch))
+    return folder
+
+
+def peak(*arguments: object, env: dict[str, str] | None = None) -> tuple[float, float]:
+    """Seconds and peak megabytes of a command."""
+    started = time.monotonic()
+    command = [sys.executable, "-m", "pipeline", *map(str, arguments)]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, **(env or {})}, stdout=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = status
+    assert status == 0, command
+    return time.monotonic() - started, usage.ru_maxrss / 1024
+
+
+def publish(folder: Path) -> tuple[float, float]:
+    try:
+        return peak("publish", "--lake", folder, "--log-level", "error")
+    finally:
+        shutil.rmtree(folder)
+
+
+def show(name: str, seconds: float, megabytes: float) -> None:
+    print(f"| {name} | {megabytes:,.0f} MB | {seconds:.1f} s |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--backlog", type=int, nargs="*", default=[10_000, 100_000, 300_000, 1_000_000, 3_000_000]
+    )
+    parser.add_argument("--dates", type=int, nargs="*", default=[1, 30, 2_000])
+    parser.add_argument("--large", type=int, nargs="*", default=[1, 10, 100, 300])
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="bounds-"))
+    try:
+        for events in options.backlog:
+            show(f"publish {events:,} events", *publish(journal(folder / "a", lake.payloads(), events)))
+        for dates in options.dates:
+            made = journal(folder / "b", sms(dates), 200_000)
+            show(f"publish 200,000 SMS of {dates:,} dates", *publish(made))
+        for events in options.large:
+            made = journal(folder / "c", sms(text_bytes=4 << 20), events, segment_events=25)
+            show(f"publish {events:,} events of 4 MiB, 25 to a segment", *publish(made))
+    finally:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
