@@ -8,7 +8,7 @@ import functools
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -102,25 +102,35 @@ class Store(Protocol):
 
 
 def open_store(location: LakeLocation) -> Store:
-    """Return the store of this lake, one per process; touches neither disk nor network."""
-    return _open(location, os.getpid())
+    """Return the store of this lake, one per process; touches neither disk nor network.
+
+    A relative folder is resolved now: the store, and a copy of it in another process, stays where it is when the
+    working folder changes.
+    """
+    return _open(_absolute(location), os.getpid())
+
+
+def _absolute(location: LakeLocation) -> LakeLocation:
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", location.url)
+    match scheme and scheme[1].lower():
+        case "s3":
+            return location
+        case None | "file":
+            path = unquote(urlsplit(location.url).path) if scheme else location.url
+            if not path:
+                raise ConfigurationError("--lake is empty: name a folder or s3://bucket/prefix")
+            return replace(location, url=str(Path(path).expanduser().absolute()))
+        case _:
+            raise ConfigurationError(f"--lake {location.url}: name a folder or s3://bucket/prefix")
 
 
 @functools.cache
 def _open(location: LakeLocation, _process_id: int) -> Store:
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", location.url)
-    match scheme and scheme[1].lower():
-        case "s3":
-            # boto3 and obstore take long to import: a local lake does without.
-            from pipeline.store_s3 import S3LakeStore
+    if location.url.lower().startswith("s3://"):
+        # boto3 and obstore take long to import: a local lake does without.
+        from pipeline.store_s3 import S3LakeStore
 
-            return S3LakeStore(location)
-        case None | "file":
-            from pipeline.store_local import LocalLakeStore
+        return S3LakeStore(location)
+    from pipeline.store_local import LocalLakeStore
 
-            path = unquote(urlsplit(location.url).path) if scheme else location.url
-            if not path:
-                raise ConfigurationError("--lake is empty: name a folder or s3://bucket/prefix")
-            return LocalLakeStore(location, Path(path).expanduser().absolute())
-        case _:
-            raise ConfigurationError(f"--lake {location.url}: name a folder or s3://bucket/prefix")
+    return LocalLakeStore(location)

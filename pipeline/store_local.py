@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -42,16 +41,16 @@ _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 class LocalLakeStore:
-    """A lake under the folder `root`. See `Store` for the promises.
+    """A lake under the absolute folder that is its location's `url`. See `Store` for the promises.
 
     Content is written and fsynced under `.tmp/`, then linked to its key: the link is the put-if-absent, and
     a reader of `tables/` never sees anything unfinished. Then the folder is fsynced, and those above it when
     they are new to this process.
     """
 
-    def __init__(self, location: LakeLocation, root: Path) -> None:
+    def __init__(self, location: LakeLocation) -> None:
         self.location = location
-        self._root = str(root)
+        self._root = location.url
         self._lock = threading.Lock()
         # Folders known to be durable up to the root, by path, with the identity they had: one that was
         # removed and made again is another.

@@ -261,3 +261,13 @@ def test_file_url_and_relative_path(tmp_path, monkeypatch):
     assert url.uri("a") == str(tmp_path / "lake" / "a")
     with pytest.raises(AlreadyExistsError):
         url.create("a", b"y")
+
+
+def test_the_same_relative_path_elsewhere_is_another_lake(tmp_path, monkeypatch):
+    """A relative path is one of the working folder at that moment, also within one process."""
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        store = open_store(LakeLocation("lake"))
+        store.check()
+        assert store.uri("a") == str(tmp_path / name / "lake" / "a")
