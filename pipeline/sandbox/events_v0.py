@@ -11,7 +11,7 @@ from pipeline.sandbox.core import Core
 from pipeline.sandbox.encode import v0_response
 from pipeline.sandbox.engine import Delivery, Start, Subscription
 from pipeline.sandbox.kinds import KINDS, V0_BY_NUMBER, Kind
-from pipeline.sandbox.stream import Context, channel_of, count_ack, inbox, send_stream
+from pipeline.sandbox.stream import Context, channel_of, count_ack, inbox, send_stream, start_at
 
 # The contract names no defaults for v0: v1's, which are also what it recommends.
 MAX_IN_FLIGHT = 50
@@ -112,7 +112,7 @@ def _start(asked: v0.SubscribeEventsRequest, now_us: int) -> Start:
         case "start_at_sequence":
             return Start("sequence", asked.start_at_sequence)
         case "start_at_timestamp":
-            return Start("timestamp", asked.start_at_timestamp.ToMicroseconds())
+            return start_at(asked.start_at_timestamp)
         case "start_at_time_delta":
             return Start("timestamp", now_us - asked.start_at_time_delta.ToMicroseconds())
         case "start_with_last_received":

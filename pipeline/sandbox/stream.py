@@ -7,13 +7,25 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
 
+from pipeline.sandbox.authorize import RefusedError
 from pipeline.sandbox.core import Core
 from pipeline.sandbox.draw import Draw
-from pipeline.sandbox.engine import Delivery, Subscription
+from pipeline.sandbox.engine import Delivery, Start, Subscription
 from pipeline.sandbox.kinds import KINDS
 
 Context = Any  # grpc.aio.ServicerContext of raw bytes
+
+
+def start_at(timestamp: Timestamp) -> Start:
+    """The position that a request names by time. Raises RefusedError for what protobuf allows no timestamp to be."""
+    try:
+        return Start("timestamp", timestamp.ToMicroseconds())
+    except ValueError:
+        raise RefusedError(
+            grpc.StatusCode.INVALID_ARGUMENT, "start_at_timestamp is outside the years 1 to 9999"
+        ) from None
 
 
 async def send_stream(

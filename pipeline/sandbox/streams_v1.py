@@ -17,11 +17,18 @@ from pipeline.sandbox.core import Core
 from pipeline.sandbox.encode import v1_response
 from pipeline.sandbox.engine import Delivery, Start, Subscription
 from pipeline.sandbox.kinds import KINDS, Kind
-from pipeline.sandbox.stream import Context, ack_info, channel_of, count_ack, read_ack_info, send_stream
+from pipeline.sandbox.stream import (
+    Context,
+    ack_info,
+    channel_of,
+    count_ack,
+    read_ack_info,
+    send_stream,
+    start_at,
+)
 
-SECOND = 1_000_000
-ACK_TIMEOUT_US = 30 * SECOND
-ACK_TIMEOUT_RANGE_US = (10 * SECOND, 600 * SECOND)
+ACK_TIMEOUT_US = 30_000_000
+ACK_TIMEOUT_RANGE_SECONDS = (10, 600)
 MAX_IN_FLIGHT = 50
 MAX_IN_FLIGHT_LIMIT = 200
 
@@ -90,13 +97,14 @@ def _subscription(asked: v1.StreamConfiguration, kind: Kind, client: str) -> Sub
         case "disable_explicit_ack":
             timeout_us = None
         case "custom_ack_timeout":
-            timeout_us = asked.custom_ack_timeout.ToMicroseconds()
-            least, most = ACK_TIMEOUT_RANGE_US
-            if not least <= timeout_us <= most:
+            seconds = asked.custom_ack_timeout.ToNanoseconds() / 1e9
+            least, most = ACK_TIMEOUT_RANGE_SECONDS
+            if not least <= seconds <= most:
                 raise RefusedError(
                     grpc.StatusCode.INVALID_ARGUMENT,
-                    f"custom_ack_timeout is 10 s to 10 min, not {timeout_us / SECOND:g} s",
+                    f"custom_ack_timeout is 10 s to 10 min, not {seconds:.12g} s",
                 )
+            timeout_us = asked.custom_ack_timeout.ToMicroseconds()
     regular = asked.WhichOneof("stream_type") == "regular"
     return Subscription(
         channels=(kind.name,),
@@ -113,7 +121,7 @@ def _start(asked: v1.StreamConfiguration) -> Start:
         case "start_at_id":
             return Start("sequence", asked.start_at_id)
         case "start_at_timestamp":
-            return Start("timestamp", asked.start_at_timestamp.ToMicroseconds())
+            return start_at(asked.start_at_timestamp)
         case "start_at_oldest_possible":
             return Start("oldest")
     return Start("new")

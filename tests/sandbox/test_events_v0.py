@@ -213,9 +213,10 @@ def test_start_positions_on_the_wire(sandbox, connect, position, expected):
 
 
 def test_wrong_requests_are_refused(sandbox, connect):
-    """Unknown types and negative timeouts are INVALID_ARGUMENT."""
+    """Unknown types, negative timeouts and times that are none are INVALID_ARGUMENT."""
     client = connect(sandbox(rate=0).address)
-    for wrong in ({"type": [77]}, {"type": [0]}, {"manual_seconds": -1}):
+    year_31_million = {"start_at_timestamp": {"seconds": 10**15}}
+    for wrong in ({"type": [77]}, {"type": [0]}, {"manual_seconds": -1}, year_31_million):
         code, _ = status_of(lambda wrong=wrong: client.subscribe(**wrong))
         assert code == grpc.StatusCode.INVALID_ARGUMENT
 

@@ -22,7 +22,7 @@ def messages(kind, suffix):
 def open_stream(client, kind, seconds=20, oldest=True, **configuration):
     request = messages(kind, f"Stream{kind.method}EventsRequest")()
     request.stream_configuration.MergeFrom(v1.StreamConfiguration(**configuration))
-    if oldest:
+    if oldest and request.stream_configuration.WhichOneof("start_position") is None:
         request.stream_configuration.start_at_oldest_possible.SetInParent()
     answer = messages(kind, f"Stream{kind.method}EventsResponse")
     return client.stream(f"/{kind.service}/Stream{kind.method}Events", request, answer, seconds)
@@ -77,7 +77,11 @@ def test_timestamps_and_identifiers_tell_v1_events_apart(sandbox):
         {"max_in_flight": 201},
         {"custom_ack_timeout": {"seconds": 9}},
         {"custom_ack_timeout": {"seconds": 601}},
+        {"custom_ack_timeout": {"seconds": 9, "nanos": 999_999_999}},
+        {"custom_ack_timeout": {"seconds": 600, "nanos": 1}},
+        {"custom_ack_timeout": {"seconds": 10**15}},
         {"custom_ack_timeout": {"nanos": 1}},
+        {"start_at_timestamp": {"seconds": 10**15}},
     ],
 )
 def test_what_is_out_of_range_is_refused(sandbox, connect, configuration):
