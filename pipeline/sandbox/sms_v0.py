@@ -21,8 +21,8 @@ from pipeline.sandbox.make import Made
 from pipeline.sandbox.stream import Context
 
 E164 = re.compile(r"\+[1-9][0-9]{6,14}")
-SHORT = re.compile(r"[0-9]{3,8}")
-TEXT = re.compile(r"[A-Za-z0-9 ._&+-]{1,11}")  # GSM 03.40: an alphanumeric address has up to 11 characters
+NATIONAL = re.compile(r"[0-9]{3,15}")  # short numbers, too
+TEXT = re.compile(r"(?=.*\S).{1,11}")  # GSM 03.40: an alphanumeric address has up to 11 characters
 
 _REQUESTS: dict[str, Any] = {
     "SendTextFromSubscriber": sms.SendTextFromSubscriberRequest,
@@ -113,7 +113,7 @@ def _address(event: Any, end: str, asked: Any, field: str) -> None:
         case "PhoneNumber":
             valid, kind, text = E164, "e164", address.e164
         case "NationalPhoneNumber":
-            valid, kind, text = SHORT, "national_phone_number", address.national_phone_number
+            valid, kind, text = NATIONAL, "national_phone_number", address.national_phone_number
         case _:
             valid, kind, text = TEXT, "text_address", address.text_address
     if not valid.fullmatch(text):

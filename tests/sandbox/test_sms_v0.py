@@ -35,6 +35,22 @@ SENT = [
         ("from_text_address", "to_e164", IN, "text"),
     ),
     (
+        "SendTextToSubscriber",
+        sms.SendTextToSubscriberRequest(
+            content="hi", from_text_address={"text_address": "Bjørn's/24!"}, to_subscriber=SUBSCRIBER
+        ),
+        ("from_text_address", "to_e164", IN, "text"),
+    ),
+    (
+        "SendTextToSubscriber",
+        sms.SendTextToSubscriberRequest(
+            content="hi",
+            from_short_number={"national_phone_number": "0724450000"},
+            to_subscriber=SUBSCRIBER,
+        ),
+        ("from_national_phone_number", "to_e164", IN, "text"),
+    ),
+    (
         "SendBinaryToSubscriber",
         sms.SendBinaryToSubscriberRequest(
             content=b"\x00\xff",
@@ -61,25 +77,39 @@ SENT = [
     ),
 ]
 
-REJECTED = [
-    ("content", sms.SendTextFromSubscriberRequest(from_subscriber=SUBSCRIBER, to_e164=OTHER)),
-    ("from_subscriber", sms.SendTextFromSubscriberRequest(content="hi", to_e164=OTHER)),
-    ("to_address", sms.SendTextFromSubscriberRequest(content="hi", from_subscriber=SUBSCRIBER)),
-] + [
-    (
-        "to_e164",
-        sms.SendTextFromSubscriberRequest(content="hi", from_subscriber=SUBSCRIBER, to_e164={"e164": wrong}),
-    )
-    for wrong in (
-        "",
-        "46724450000",
-        "+0123456789",
-        "+12",
-        "+1234567890123456",
-        "+4672445000O",
-        " +46724450000",
-    )
-]
+REJECTED = (
+    [
+        ("content", sms.SendTextFromSubscriberRequest(from_subscriber=SUBSCRIBER, to_e164=OTHER)),
+        ("from_subscriber", sms.SendTextFromSubscriberRequest(content="hi", to_e164=OTHER)),
+        ("to_address", sms.SendTextFromSubscriberRequest(content="hi", from_subscriber=SUBSCRIBER)),
+    ]
+    + [
+        (
+            "to_e164",
+            sms.SendTextFromSubscriberRequest(
+                content="hi", from_subscriber=SUBSCRIBER, to_e164={"e164": wrong}
+            ),
+        )
+        for wrong in (
+            "",
+            "46724450000",
+            "+0123456789",
+            "+12",
+            "+1234567890123456",
+            "+4672445000O",
+            " +46724450000",
+        )
+    ]
+    + [
+        (
+            "to_short_number",
+            sms.SendTextFromSubscriberRequest(
+                content="hi", from_subscriber=SUBSCRIBER, to_short_number={"national_phone_number": wrong}
+            ),
+        )
+        for wrong in ("", "12", "2OOO", "+4672445000")
+    ]
+)
 
 
 def send(client, method, request):
