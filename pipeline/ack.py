@@ -4,7 +4,7 @@ import logging
 import queue
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from pipeline.transport import CallResult, Transport
 _LOG = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 4.0
+_MOST_SECONDS = 10.0
 _THREADS = 2
 _TRIES = 3
 
@@ -33,11 +34,15 @@ class Acker:
     """
 
     def __init__(
-        self, transport: Transport, method: Method, timeout_seconds: float, counters: Counters
+        self, transport: Transport, method: Method, ack_timeout_seconds: float, counters: Counters
     ) -> None:
-        self._transport, self._method = transport, method
-        self._timeout_seconds, self._counters = timeout_seconds, counters
+        self._transport, self._method, self._counters = transport, method, counters
+        self._ack_timeout_seconds = ack_timeout_seconds
+        self._timeout_seconds = min(_MOST_SECONDS, ack_timeout_seconds / _TRIES)
         self._failing = 0  # batches in a row
+        self._unanswered = 0
+        self._failed: deque[tuple[float, int]] = deque()  # when, how many
+        self._lock = threading.Lock()
         self._batches: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         # Two threads: one ack whose answer is lost does not hold up all others for its timeout.
         self._threads = [threading.Thread(target=self._run, name="ack", daemon=True) for _ in range(_THREADS)]
@@ -50,7 +55,19 @@ class Acker:
         requests = [request for request in found if request is not None]
         if len(requests) < len(found):
             self._counters.add(UNACKABLE, len(found) - len(requests))
+        self._count(len(requests), failed=len(found) - len(requests))
         self._batches.put(_Batch(group, requests))
+
+    @property
+    def in_flight(self) -> int:
+        """How many of the deliveries handed in may still be unacked for the server.
+
+        Their acks have not been answered yet; or they failed, and the server has not sent them again so far.
+        """
+        with self._lock:
+            while self._failed and time.monotonic() - self._failed[0][0] > self._ack_timeout_seconds:
+                self._failed.popleft()
+            return self._unanswered + sum(count for _, count in self._failed)
 
     def close(self, timeout_seconds: float = _CLOSE_SECONDS) -> None:
         """Blocks until every ack handed in was answered or failed, or for `timeout_seconds`: a stop is to be quick.
@@ -72,7 +89,14 @@ class Acker:
             except Exception:  # a thread that dies would leave all that is handed in later unsent
                 _LOG.exception("acking failed; the events will come again")
                 failed = len(batch.requests)
+            self._count(-len(batch.requests), failed)
             self._counters.settled(batch.group, len(batch.requests) - failed, failed)
+
+    def _count(self, unanswered: int, failed: int) -> None:
+        with self._lock:
+            self._unanswered += unanswered
+            if failed:
+                self._failed.append((time.monotonic(), failed))
 
     def _send(self, requests: Sequence[bytes]) -> int:
         """Returns how many could not be acked."""

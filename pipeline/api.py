@@ -1,7 +1,7 @@
 """How the two versions of the event API are spoken: requests, acks and the envelope of a delivery.
 
-Ingest reads no more of a delivery than this file does: the fields that its ack must name. Everything else
-stays bytes until publish. Source: the wire contract (package names, field numbers, behaviour).
+Ingest reads no more of a delivery than this file does: the fields that its ack must name, and of some their time.
+Everything else stays bytes until publish. Source: the wire contract (package names, field numbers, behaviour).
 """
 
 from collections.abc import Callable, Iterable
@@ -146,7 +146,7 @@ def _stream_v1(method: Method, terms: Terms, start: Start) -> bytes:
 
 
 def _messages() -> dict[str, type[Message]]:
-    """Messages that hold nothing but the path to the ack's fields; all other fields are skipped as unknown.
+    """Messages that hold nothing but the path to the fields that ingest reads; all others are skipped as unknown.
 
     Strings are declared as bytes, so that invalid UTF-8 cannot fail them. A pool of their own keeps them apart
     from the contract's descriptors.
@@ -160,6 +160,11 @@ def _messages() -> dict[str, type[Message]]:
         "AckInfo": {"value": (1, kind.TYPE_BYTES)},
         "MetadataV1": {"ack_info": (3, "AckInfo")},
         "ResponseV1": {"metadata": (1, "MetadataV1")},
+        "Time": {"seconds": (1, kind.TYPE_INT64)},
+        "TimedEventV0": {"timestamp": (2, "Time")},
+        "TimedV0": {"event": (1, "TimedEventV0")},
+        "TimedMetadataV1": {"timestamp": (1, "Time")},
+        "TimedV1": {"metadata": (1, "TimedMetadataV1")},
         "AckV1": {"ack_info": (1, "AckInfo")},
         "RequestV1": {"value": (1, kind.TYPE_BYTES)},
     }
@@ -229,6 +234,18 @@ _ACKS: Final[dict[str, Callable[[bytes], bytes | None]]] = {"v0": _ack_v0, "v1":
 def ack_request(method: Method, payload: bytes) -> bytes | None:
     """The request that acks this delivery; None where its bytes name nothing to ack. Never raises."""
     return _ACKS[method.api](payload)
+
+
+def event_seconds(method: Method, payload: bytes) -> int | None:
+    """When this delivery's event took place, in s since the Unix epoch; None where it doesn't say. Never raises."""
+    try:
+        if method.api == "v0":
+            message = _MESSAGES["TimedV0"].FromString(payload).event
+        else:
+            message = _MESSAGES["TimedV1"].FromString(payload).metadata
+    except DecodeError:
+        return None
+    return message.timestamp.seconds if message.HasField("timestamp") else None
 
 
 def ack_accepted(method: Method, response: bytes) -> bool:

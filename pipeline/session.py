@@ -28,6 +28,8 @@ _LOG = logging.getLogger(__name__)
 _FIRST_BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 0.2, 15.0
 _HEALTHY_AFTER_SECONDS = 5.0
 _LAKE_RETRY_SECONDS = 1.0
+_SHORTEST_GAP = timedelta(seconds=5)
+_SAMPLE = 4
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,7 @@ class Session:
         self._store = open_store(settings.lake)
         self._writer = SegmentWriter(self._store)
         self._transport = open_transport(settings.service)
-        self._acker = Acker(
-            self._transport, member.method, min(10.0, settings.terms.ack_timeout_seconds / 3), counters
-        )
+        self._acker = Acker(self._transport, member.method, settings.terms.ack_timeout_seconds, counters)
         self._taking, self._writing = threading.Lock(), threading.Lock()
         self._stream: Stream | None = None
         self._streams = 0
@@ -100,6 +100,7 @@ class Session:
         self._connected_at: float | None = None
         self._next_open_at = 0.0
         self._backoff_seconds = _FIRST_BACKOFF_SECONDS
+        self._history = timedelta(seconds=settings.history_seconds)
         self._last_segment_at, self._last_asked_at = -math.inf, time.monotonic()
 
     def receive(self, timeout_seconds: float) -> list[Received]:
@@ -117,6 +118,7 @@ class Session:
             if not self._may_open(timeout_seconds):
                 return []
             self._stream = self._open()
+        had_room = self._acker.in_flight < self.settings.terms.max_in_flight
         try:
             received = self._stream.receive(
                 self.settings.group_size, self.settings.linger_seconds, timeout_seconds
@@ -124,7 +126,8 @@ class Session:
         except StreamEndedError as end:
             self._ended(end)
             return []
-        self._confirm(bool(received), self._stream.connected)
+        if self._lives(bool(received), self._stream.connected):
+            self._cover(received, had_room)
         return received
 
     def drain(self) -> list[Received]:
@@ -152,15 +155,14 @@ class Session:
         """Writes a segment; returns when it is durable.
 
         While the lake can't be written it tries again, for as long as it takes: nothing is acked meanwhile,
-        the server keeps the events, and what it had to drop is recorded. Raises LakeError only when the
-        process is to stop.
+        the server keeps the events, and what it had to drop is recorded by the next `receive`. Raises LakeError
+        only when the process is to stop.
         """
-        covered_until = self._covered_until or datetime.now(UTC)
+        covered_until = self._covered_until or datetime.now(UTC) - self._history
         payloads = [each.payload for each in received]
         times = [each.received_at_us for each in received]
         with self._writing:
-            if self._insist(lambda: self._writer.write(self._source, payloads, times, covered_until)):
-                self._insist(lambda: self._record_missed(covered_until, timedelta()))
+            self._insist(lambda: self._writer.write(self._source, payloads, times, covered_until))
         self._last_segment_at = self._last_asked_at = time.monotonic()
         self.counters.add(SEGMENTS)
         self.counters.add(JOURNALED, len(received))
@@ -184,8 +186,8 @@ class Session:
         self._acker.close()
         self._transport.close()
 
-    def _insist(self, use: Callable[[], object]) -> int:
-        """Calls `use` until the lake lets it, or the process is to stop; returns how often it failed."""
+    def _insist(self, use: Callable[[], object]) -> None:
+        """Calls `use` until the lake lets it, or the process is to stop."""
         failures = 0
         while True:
             try:
@@ -199,7 +201,6 @@ class Session:
                     raise
         if failures:
             _LOG.info("the lake can be written again, after %d failed tries", failures)
-        return failures
 
     def _may_open(self, timeout_seconds: float) -> bool:
         wait = self._next_open_at - time.monotonic()
@@ -226,36 +227,63 @@ class Session:
 
     def _look_up(self) -> None:
         try:
-            self._covered_until = positions.covered_until(self._store, self.member.subscription)
+            found = positions.covered_until(self._store, self.member.subscription)
         except CorruptError as error:  # no reason to let the service's history run out
-            _LOG.error(
-                "a gap before this start would go unnoticed, the lake does not say where it is: %s", error
-            )
+            _LOG.error("a gap before now would go unnoticed, the lake does not say where it is: %s", error)
+        else:
+            self._covered_until = max(filter(None, (self._covered_until, found)), default=None)
 
-    def _confirm(self, received: bool, connected: bool) -> None:
-        """Notes that the stream lives: it brought something, or has been connected for a while without ending."""
+    def _lives(self, received: bool, connected: bool) -> bool:
+        """Whether the stream lives: it has brought something, or been connected for a while without ending."""
         if not self._confirmed:
             now = time.monotonic()
             if self._connected_at is None and (received or connected):
                 self._connected_at = now
-            if self._connected_at is None or not (
-                received or now - self._connected_at >= _HEALTHY_AFTER_SECONDS
-            ):
-                return
-            if self._covered_until is not None:
-                # Before `covered_until` moves on: a process that ends here must notice it again.
-                covered, since = self._covered_until, timedelta(seconds=now - self._connected_at)
-                self._insist(lambda: self._record_missed(covered, since))
+            if self._connected_at is None:
+                return False
+            connected_seconds = now - self._connected_at
+            if not received and connected_seconds < _HEALTHY_AFTER_SECONDS:
+                return False
+            # Asked from `overlap` before `covered_until`, the service sent what it still had when it was reached.
+            self._record_missed(timedelta(seconds=connected_seconds), self.settings.overlap)
             self._confirmed = True
             self._backoff_seconds = _FIRST_BACKOFF_SECONDS
-        self._covered_until = datetime.now(UTC)
+        return True
 
-    def _record_missed(self, covered: datetime, since: timedelta) -> None:
-        """Records what the service dropped between `covered` and the moment, `since` ago, that it was reached."""
-        kept_from = datetime.now(UTC) - since - timedelta(seconds=self.settings.history_seconds)
-        positions.record_missed(
-            self._store, self.member.subscription, covered - self.settings.overlap, kept_from
-        )
+    def _cover(self, received: Sequence[Received], had_room: bool) -> None:
+        """Moves `covered_until` on, as far as nothing older can still be waiting at the service.
+
+        That is to now where nothing came although there was room in flight. What comes is sent in order, so else
+        it is to the oldest of that; a few of a group are asked. Times that no history holds say nothing.
+        """
+        now = datetime.now(UTC)
+        until = now if had_room else None
+        if received:
+            some = received[:: max(1, len(received) // _SAMPLE)]
+            found = (api.event_seconds(self.member.method, each.payload) for each in some)
+            kept_from = (now - self._history).timestamp()
+            times = [each for each in found if each is not None and each >= kept_from]
+            until = min(now, datetime.fromtimestamp(min(times), UTC)) if times else now
+        if until is not None and (self._covered_until is None or until > self._covered_until):
+            self._record_missed(timedelta(), timedelta())
+            self._covered_until = until
+
+    def _record_missed(self, since: timedelta, overlap: timedelta) -> None:
+        """Records what the service had dropped `since` ago and that nobody has received, an overlap included.
+
+        Before `covered_until` moves past it: a process that ends here must notice it again. And other members take
+        what one has covered for seen to: none may say so before it has looked.
+        """
+        if self._covered_until is None:
+            self._insist(self._look_up)
+        kept_from = datetime.now(UTC) - since - self._history
+        if self._covered_until and self._covered_until - overlap < kept_from - _SHORTEST_GAP:
+            self._insist(self._look_up)  # another member may have gone on meanwhile
+            start = self._covered_until - overlap
+            self._insist(
+                lambda: positions.record_missed(self._store, self.member.subscription, start, kept_from)
+            )
+            self._covered_until = max(self._covered_until, kept_from)
 
     def _ended(self, end: StreamEndedError) -> None:
         self._stream, self._confirmed = None, False

@@ -1,21 +1,23 @@
 """A member's session: reconnects with backoff, waits for the lake, leaves word of silence, notices gaps."""
 
 import itertools
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from memory_store import MemoryStore
+from processes import wait_until
 from scripted_transport import Clock, ScriptedStream, ScriptedTransport, Stopping
 from wgtwo.events.v0 import events_pb2 as v0
 
-from pipeline import api, journal, positions
+from pipeline import ack, api, journal, positions
 from pipeline import session as rooms
 from pipeline.config import Service
 from pipeline.errors import LakeError, ServiceError
 from pipeline.metrics import Counters
 from pipeline.session import IngestSettings, Member, Session
 from pipeline.store import LakeLocation
-from pipeline.transport import StreamEndedError
+from pipeline.transport import CallResult, StreamEndedError
 
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MEMBER = Member(api.V0, "v0.test", 0)
@@ -41,6 +43,7 @@ class World:
                 return self.now().astimezone(tz)
 
         monkeypatch.setattr(rooms, "time", self.clock)
+        monkeypatch.setattr(ack, "time", self.clock)
         monkeypatch.setattr(rooms, "datetime", Scripted)
         monkeypatch.setattr(journal, "datetime", Scripted)
         monkeypatch.setattr(rooms.random, "uniform", lambda low, high: 1.0)
@@ -200,7 +203,7 @@ def test_a_corrupt_history_does_not_keep_events_from_being_stored(world, caplog)
     world.store.create("epochs/0000000002/manifest.json", b"torn")
     session = world.session([[b"1"]])
     assert payloads(session.receive(0.5)) == [b"1"]
-    assert "a gap before this start would go unnoticed" in caplog.text
+    assert "a gap before now would go unnoticed" in caplog.text
     assert asked(world.transport.requests[0]).WhichOneof("start_position") == "start_at_oldest_possible"
 
 
@@ -330,9 +333,89 @@ def test_an_outage_of_the_lake_is_a_gap(world):
 
     world.stopping.on_wait = mend
     session.journal(received)
+    session.receive(0.5)
     (gap,) = world.gaps()
-    assert gap.start == covered - SETTINGS.overlap
+    assert gap.start == covered
     assert abs(gap.end - (world.now() - timedelta(minutes=30))) < timedelta(seconds=1)
+
+
+def event(at):
+    """A delivery of an event of this moment."""
+    response = v0.SubscribeEventsResponse()
+    response.event.metadata.sequence = 1
+    response.event.metadata.ack_inbox = "inbox"
+    response.event.timestamp.FromDatetime(at)
+    return response.SerializeToString()
+
+
+def covered_after(world, session):
+    """What a segment that is written now says."""
+    session.journal([])
+    return world.segments()[-1].covered_until
+
+
+def test_what_still_waits_at_the_service_is_not_covered(world):
+    """It sends in order: nothing after the oldest of a group is known to have come."""
+    minutes = [world.now() - timedelta(minutes=back) for back in (20, 19, 10, 9)]
+    session = world.session([[event(at) for at in minutes]])
+    received = session.receive(0.5)
+    assert covered_after(world, session) == minutes[0]
+    session.ack(1, received)
+    received = session.receive(0.5)
+    assert covered_after(world, session) == minutes[2]
+
+
+def test_times_that_no_history_holds_say_nothing(world):
+    """Of a service whose events are of the distant past, what came last is as new as can be."""
+    session = world.session(
+        [[event(datetime(2001, 1, 1, tzinfo=UTC)), event(world.now() + timedelta(days=1))]]
+    )
+    session.receive(0.5)
+    assert covered_after(world, session) == world.now()
+
+
+def test_silence_covers_only_where_there_was_room(world):
+    """With `max_in_flight` unacked the service may have much to send: silence means nothing then."""
+    at = world.now() - timedelta(minutes=20)
+    session = world.session([[event(at)] * 4])
+    world.transport.answer = lambda request: CallResult("UNAVAILABLE", "", None)
+    for group in (1, 2):
+        session.ack(group, session.receive(0.5))
+    wait_until(lambda: session.counters.snapshot()["acks_failed"] == 4, 10, "acks fail")
+    session.receive(0.5)
+    assert covered_after(world, session) == at
+    world.clock.now += SETTINGS.terms.ack_timeout_seconds + 1  # they would have come again by now
+    session.receive(0.5)
+    assert covered_after(world, session) == world.now()
+
+
+def test_a_backlog_that_the_service_drops_meanwhile_is_a_gap(world):
+    """A member that was connected all the time, but whose acks were not answered, so that it got no more."""
+    at, answered = world.now(), threading.Event()
+    session = world.session([[event(at)] * 2, [event(at)] * 2, [], [event(at + timedelta(minutes=40))]])
+    world.transport.answer = lambda request: CallResult("OK", "", b"") if answered.wait(10) else None
+    for group in (1, 2):
+        session.ack(group, session.receive(0.5))
+    world.clock.now += 45 * 60
+    assert session.receive(0.5) == []
+    assert not world.gaps()
+    answered.set()
+    wait_until(lambda: session.counters.snapshot()["acked"] == 4, 10, "acks")
+    session.receive(0.5)
+    (gap,) = world.gaps()
+    assert (gap.start, gap.end) == (at, world.now() - timedelta(minutes=30))
+
+
+def test_what_another_member_got_is_no_gap(world):
+    """A member that was held up for long is behind the others of its queue; nothing was missed."""
+    session = world.session([[event(world.now())]])
+    session.receive(0.5)
+    world.clock.now += 45 * 60
+    other = world.session([[event(world.now())]])
+    other._covered_until = world.now()
+    other.journal(other.receive(0.5))
+    session.receive(0.5)
+    assert not world.gaps()
 
 
 def test_a_gap_that_cannot_be_recorded_is_not_forgotten(world):

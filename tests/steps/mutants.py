@@ -12,10 +12,11 @@ from datetime import UTC, timedelta
 
 import pyarrow as pa
 from scripted_lake import ScriptedStore
-from stories import BOTH_APIS, LAKE_DOWN, MISSED, PLAIN, QUIET, SMALL
+from stories import BACKLOG, BOTH_APIS, MISSED, PLAIN, QUIET, SILENT, SMALL
 from world import ZIGZAG, Choice, Fault, World
 
 from pipeline import (
+    ack,
     checkpoint,
     deduplicate,
     epochs,
@@ -105,19 +106,23 @@ def _put_over(patches):
     patches.setattr(ScriptedStore, "create", create)
 
 
-def _confirm_before_recording(patches):
-    original = Session._confirm
+def _give_up_recording(patches):
+    original = positions.record_missed
 
-    def confirm(self, received):
-        before = self._confirmed
-        try:
-            original(self, received)
-        except LakeError:
-            self._confirmed = True
-            raise
-        assert self._confirmed or not before
+    def record_missed(*arguments):
+        with contextlib.suppress(LakeError):
+            original(*arguments)
 
-    patches.setattr(Session, "_confirm", confirm)
+    patches.setattr(positions, "record_missed", record_missed)
+
+
+def _cover_what_waits(patches):
+    original = Session._cover
+    patches.setattr(Session, "_cover", lambda self, received, had_room: original(self, [], True))
+
+
+def _take_silence_for_room(patches):
+    patches.setattr(ack.Acker, "in_flight", property(lambda self: 0))
 
 
 def _gap_named_by_start(patches):
@@ -426,14 +431,16 @@ MUTANTS = (
     ),
     Mutant(
         "session",
-        "confirms the stream before the gap is recorded",
-        _confirm_before_recording,
+        "goes on where a gap could not be recorded",
+        _give_up_recording,
         MISSED,
         "lose before",
         "put gaps/",
     ),
-    Mutant("session", "takes what is in flight for covered", _no_overlap, LAKE_DOWN),
+    Mutant("session", "takes what a connection has lost for covered", _no_overlap, SILENT),
     Mutant("session", "records no gap", _never_record, MISSED),
+    Mutant("session", "takes what waits at the service for covered", _cover_what_waits, BACKLOG),
+    Mutant("session", "takes silence for room in flight", _take_silence_for_room, BACKLOG),
     Mutant(
         "positions",
         "names a gap by its start alone",

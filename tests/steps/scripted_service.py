@@ -37,6 +37,7 @@ class ScriptedService:
         self._world, self._clock = world, world.clock
         self.engine = Engine(CHANNELS, HISTORY_US, lambda _: POSITION_US)
         self.deaf = False  # no ack arrives
+        self.mute = False  # nothing that it sends arrives, and nobody notices
         self.emitted: dict[int, Emitted] = {}
         self._kinds: dict[tuple[str, int], tuple[int, str]] = {}
 
@@ -97,7 +98,7 @@ class ScriptedService:
         taken = []
         while member.outbox:
             delivery = member.outbox.popleft()
-            if delivery.member is not None:
+            if delivery.member is not None and not self.mute:
                 taken.append(self.encode(delivery.event, member.group.number, delivery.attempt))
         return taken
 

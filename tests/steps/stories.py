@@ -46,10 +46,16 @@ LAKE_DOWN = Story(
 )
 BACKLOG = Story(
     "what waited at the service was gone before anyone came for it",
-    "voice voice voice voice wait:1500 deaf ingest hears crash:ingest wait:600 sms ingest publish",
+    "voice voice voice voice wait:1500 deaf ingest ingest wait:61 ingest hears crash:ingest wait:600 sms ingest "
+    "publish",
     max_in_flight=2,
 )
-STORIES = (PLAIN, SMALL, BOTH_APIS, QUIET, MISSED, LAKE_DOWN)
+SILENT = Story(
+    "a connection died silently before nobody listened for long",
+    "voice sms ingest mute voice wait:61 ingest ingest crash:ingest wait:2400 unmute sms ingest publish wait:31 "
+    "ingest",
+)
+STORIES = (PLAIN, SMALL, BOTH_APIS, QUIET, MISSED, LAKE_DOWN, BACKLOG, SILENT)
 
 
 def told(story):

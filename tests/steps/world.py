@@ -67,7 +67,8 @@ class Choice:
 class Story:
     """What happens, as words: a channel (`voice`, `sms:utf8`) emits an event; `ingest` and `publish` run for a
     while; `wait:31` passes seconds; `restart` asks ingest to stop, in order, `crash:publish` kills; between `deaf`
-    and `hears` the service gets no ack; `down:90` takes the lake away for 90 seconds."""
+    and `hears` the service gets no ack, between `mute` and `unmute` nothing that it sends arrives; `down:90` takes
+    the lake away for 90 seconds."""
 
     name: str
     script: str
@@ -260,6 +261,8 @@ class World:
             self.clock.advance(float(detail))
         elif verb in ("deaf", "hears"):
             self.service.deaf = verb == "deaf"
+        elif verb in ("mute", "unmute"):
+            self.service.mute = verb == "mute"
         elif verb == "down":
             self.lake_down_until_us = self.clock.us + int(float(detail) * 1e6)
         else:
