@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 INSTALLED_DEV := $(VENV)/installed-dev
+INSTALLED_HEAVY := $(VENV)/installed-heavy
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -22,7 +23,7 @@ sandbox: $(INSTALLED) ## serve made-up events on 127.0.0.1:50051, with a page on
 test: $(INSTALLED_DEV) ## run the tests that need nothing but Python
 	$(BIN)/python -m pytest -q -m "not heavy"
 
-heavy: $(INSTALLED_DEV) tools ## run the tests with real S3, Flink, Prism, grpcurl, kills and chaos (Go, Java, Maven)
+heavy: $(INSTALLED_HEAVY) tools ## run the tests with real S3, Spark, Flink, Prism, grpcurl, kills and chaos (Go, Java, Maven)
 	$(BIN)/python -m pytest -q -m heavy
 
 check: $(INSTALLED_DEV) ## types, lint, format
@@ -45,6 +46,8 @@ lock: $(INSTALLED_DEV) ## pin the newest versions that fit pyproject.toml
 	  pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-header \
 	  pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-header \
+	  --group heavy -c requirements-dev.lock -o requirements-heavy.lock
 
 tools: ## install what the heavy tests run beside Python into .tools (needs Go)
 	.ci/tools.sh
@@ -66,4 +69,8 @@ $(INSTALLED): requirements.lock pyproject.toml | $(BIN)/python
 
 $(INSTALLED_DEV): requirements-dev.lock $(INSTALLED)
 	$(PIP) install -q -r requirements-dev.lock
+	@touch $@
+
+$(INSTALLED_HEAVY): requirements-heavy.lock $(INSTALLED_DEV)
+	$(PIP) install -q -r requirements-heavy.lock
 	@touch $@
