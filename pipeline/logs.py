@@ -20,6 +20,9 @@ _BEARER: Final = re.compile(
     r"(?i)\b(bearer\s+|(?:access_token|client_secret)[\"']?\s*[=:]\s*[\"']?)[^\s\"',;&]+"
 )
 
+ERASE_LINE: Final = "\r\x1b[2K"
+"""Makes room on a terminal where the line of progress stands."""
+
 _SHORTEST_SECRET: Final = 6
 """Hiding shorter ones would tear holes into ordinary words, and so give them away."""
 
@@ -42,7 +45,8 @@ def redact(text: str) -> str:
 def setup_logging(form: str = "text", level: str = "info", stream: TextIO | None = None) -> None:
     """Logs to standard error (or `stream`) from now on, as `text` or `json`. Replaces an earlier set-up."""
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    lead = ERASE_LINE if handler.stream.isatty() else ""
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter(lead))
     handler.addFilter(lambda record: not str(record.msg).startswith(_HARMLESS))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     logging.captureWarnings(True)
@@ -51,15 +55,27 @@ def setup_logging(form: str = "text", level: str = "info", stream: TextIO | None
         logging.getLogger(name).setLevel(logging.NOTSET if level == "debug" else quiet)
 
 
+def is_json() -> bool:
+    """Whether a program reads standard error, so that every line there must be a JSON object."""
+    return any(isinstance(handler.formatter, JsonFormatter) for handler in logging.getLogger().handlers)
+
+
 class TextFormatter(logging.Formatter):
-    """`2026-11-23T09:30:00.000Z INFO subscribe: message key=value`, then the traceback if there is one."""
+    """`2026-11-23T09:30:00.000Z INFO subscribe: message key=value`, then the traceback if there is one.
+
+    `lead` comes before all of it.
+    """
+
+    def __init__(self, lead: str = "") -> None:
+        super().__init__()
+        self._lead = lead
 
     def format(self, record: logging.LogRecord) -> str:
         """One line a record, but for tracebacks."""
         name = record.name.removeprefix("pipeline.")
         facts = "".join(f" {key}={value}" for key, value in _facts(record).items())
         line = f"{_time(record)} {record.levelname} {name}: {record.getMessage()}{facts}"
-        return redact("\n".join([line, *_traceback(self, record)]))
+        return self._lead + redact("\n".join([line, *_traceback(self, record)]))
 
 
 class JsonFormatter(logging.Formatter):

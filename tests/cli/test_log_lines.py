@@ -117,3 +117,18 @@ def test_standard_error_is_the_default(capsys):
     output = capsys.readouterr()
     assert (output.out, "here" in output.err) == ("", True)
     assert sys.stderr is not None
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_line_on_a_terminal_takes_the_place_of_progress():
+    """What stands on the line is erased first, so that no record begins in the middle; JSON stays JSON."""
+    for form, lead in (("text", logs.ERASE_LINE), ("json", "{")):
+        stream = Terminal()
+        logs.setup_logging(form, stream=stream)
+        logging.getLogger("x").info("here")
+        assert stream.getvalue().startswith(lead)
+        assert logs.is_json() == (form == "json")

@@ -6,6 +6,7 @@ import os
 import pytest
 
 from pipeline import progress
+from pipeline.logs import ERASE_LINE
 from pipeline.progress import Progress, total
 
 COUNTS = {
@@ -67,11 +68,50 @@ def test_a_line_on_a_terminal_is_written_over(clock, monkeypatch):
     clock.now = 61.6
     shown.show(COUNTS)
     shown.end()
-    first, second = stream.getvalue().split("\r\x1b[2K")[1:]
+    first, second, last = stream.getvalue().split(ERASE_LINE)[1:]
     assert first.startswith("01:01  received 1,234,567")
     assert second.startswith("01:01  received")
-    assert second.endswith("oldest unacked 0.3 s\n")
-    assert "\n" not in first
+    assert second.endswith("oldest unacked 0.3 s")
+    assert last == f"{second}\n"
+
+
+def test_the_rate_on_a_terminal_is_that_of_some_seconds(clock, monkeypatch):
+    """Acks come by the segment: since the update before there may have been none, or two."""
+    monkeypatch.setenv("COLUMNS", "200")
+    stream = Terminal()
+    shown = Progress(publishes=True, stream=stream)
+    for half_seconds in range(1, 31):
+        clock.now += 0.5
+        shown.show({**COUNTS, "acked": 50.0 * (half_seconds // 2)})
+    rates = [line.split("/s")[0].rpartition(" ")[2] for line in stream.getvalue().split(ERASE_LINE)[1:]]
+    assert rates[0] == "0"
+    assert set(map(int, rates[10:])) <= {40, 50, 60}
+
+
+def test_the_line_is_whole_at_the_end(clock, monkeypatch):
+    """A record may have been logged over it."""
+    monkeypatch.setenv("COLUMNS", "200")
+    stream = Terminal()
+    shown = Progress(publishes=True, stream=stream)
+    clock.now = 1.0
+    shown.show(COUNTS)
+    line = stream.getvalue()
+    stream.write(f"{ERASE_LINE}a record\n")
+    shown.end()
+    assert stream.getvalue().endswith(f"a record\n{line}\n")
+
+
+def test_no_line_lives_among_json(clock, monkeypatch, caplog):
+    """Where logs are JSON, a program reads them, whatever it looks like."""
+    monkeypatch.setattr(progress, "is_json", lambda: True)
+    caplog.set_level("INFO")
+    stream = Terminal()
+    shown = Progress(publishes=True, stream=stream)
+    clock.now = 11.0
+    shown.show(COUNTS)
+    shown.end()
+    assert stream.getvalue() == ""
+    assert len(caplog.records) == 1
 
 
 def test_a_line_fits_a_narrow_terminal(clock, monkeypatch):
@@ -81,7 +121,7 @@ def test_a_line_fits_a_narrow_terminal(clock, monkeypatch):
     shown = Progress(publishes=True, stream=stream)
     clock.now = 1.0
     shown.show(COUNTS)
-    (line,) = stream.getvalue().split("\r\x1b[2K")[1:]
+    (line,) = stream.getvalue().split(ERASE_LINE)[1:]
     assert len(line) == 59
 
 
