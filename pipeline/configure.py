@@ -4,6 +4,7 @@ Each refusal is one sentence that names the value, where it came from and the fi
 """
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -77,7 +78,21 @@ def build_sandbox(settings: Settings) -> SandboxSettings:
     logs.hide((chosen["oauth_client"] or "").partition(":")[2])
     for general in ("config", "log_format", "log_level"):
         del chosen[general]
-    return SandboxSettings(**chosen)
+    try:
+        return SandboxSettings(**chosen)
+    except ConfigurationError as error:
+        raise ConfigurationError(_with_options(str(error), settings)) from None
+
+
+def _with_options(message: str, settings: Settings) -> str:
+    """The message of a field that cannot work, with options for the names of fields, which users do not know."""
+
+    def named(match: re.Match[str]) -> str:
+        option = match[0].replace("_", "-")
+        is_field = option in options_of("sandbox") and (match.start() == 0 or option != match[0])
+        return settings.origin(option) if is_field else match[0]
+
+    return re.sub(r"\w+", named, message)
 
 
 def _lake(settings: Settings) -> LakeLocation:

@@ -100,6 +100,10 @@ def _from_file(config: Given) -> dict[str, Given]:
     options = {option.name: option for option in all_options() if option.name != "config"}
     given: dict[str, Given] = {}
     for key, entry in entries.items():
+        if isinstance(entry, dict):
+            raise ConfigurationError(
+                f"{config.text} has the section [{key}]: write all options without sections"
+            )
         name = key.replace("_", "-")  # TOML's users are used to both.
         if name not in options:
             hint = nearest(name, options) or "; see --help for those there are"

@@ -291,3 +291,22 @@ def test_sandbox_settings():
     assert settings.types == ("sms", "voice")
     assert (settings.cut_streams_seconds, settings.drop_acks, settings.fail_tokens) == (4.0, 0.5, -1)
     assert settings.oauth_client == "me:" + SECRET
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "message"),
+    [
+        ({"malform": "2"}, {}, "--malform is a probability: give 0 to 1"),
+        ({}, {"WGTWO_DROP_ACKS": "2"}, "WGTWO_DROP_ACKS is a probability"),
+        ({"cut-status": "hm"}, {}, "--cut-status is ok, unavailable or both, not 'hm'"),
+        ({"types": "smss"}, {}, "--types: there is no smss; there are voice"),
+        ({"oauth-client": "me:" + SECRET}, {}, "--oauth-client needs an --oauth-address"),
+        ({"malform-kinds": "hm"}, {}, "--malform-kinds: no such kind hm; there are unset_oneof"),
+    ],
+)
+def test_refusals_of_the_sandbox(flags, environment, message):
+    """The sandbox knows fields; who started it knows options, and reads of those."""
+    with pytest.raises(ConfigurationError) as refusal:
+        build_sandbox(gather("sandbox", flags, environment))
+    assert str(refusal.value).startswith(message)
+    assert SECRET not in str(refusal.value)

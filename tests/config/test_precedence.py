@@ -116,7 +116,7 @@ def test_an_empty_variable_is_left_out():
         ({}, {"WGTWO_QQQQQQQ": "x"}, "", "environment variable WGTWO_QQQQQQQ: unset it"),
         ({}, {}, 'ack-timeot = "3s"', "key 'ack-timeot', which is no option: did you mean ack-timeout?"),
         ({}, {}, "max-events = 1\nmax_events = 2", "{file} has 'max-events' twice"),
-        ({}, {}, "[lake]\nurl = 3", "lake in {file} has the wrong type: write it in quotation marks"),
+        ({}, {}, "[lake]\nurl = 3", "{file} has the section [lake]: write all options without sections"),
         ({}, {}, 'config = "x"', "key 'config', which is no option"),
         (
             {},
