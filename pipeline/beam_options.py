@@ -5,20 +5,16 @@ Importing Beam takes seconds: this is called only for what is no option of ours.
 
 import argparse
 import functools
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from pipeline.errors import ConfigurationError
 from pipeline.settings import nearest
 
 
-@functools.cache
 def known() -> dict[str, argparse.Action]:
     """Every option that Beam's PipelineOptions take, with its dashes."""
-    from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
-
-    parser = _BeamArgumentParser(add_help=False, allow_abbrev=False)
-    for group in PipelineOptions.__subclasses__():
-        group._add_argparse_args(parser)
-    return {flag: action for action in parser._actions for flag in action.option_strings}
+    return {flag: action for action in _parser()._actions for flag in action.option_strings}
 
 
 def takes_value(flag: str) -> bool:
@@ -26,21 +22,24 @@ def takes_value(flag: str) -> bool:
     return known()[flag].nargs != 0
 
 
-def check(flag: str, value: str | None) -> None:
-    """Refuses a value that Beam would not take; else Beam would end the process in its own words."""
-    action = known()[flag]
-    if value is None or not takes_value(flag):
-        if value is not None:
-            raise ConfigurationError(f"{flag} takes no value: write {flag} alone")
-        return
-    try:
-        if callable(action.type):
-            action.type(value)
-    except (argparse.ArgumentTypeError, TypeError, ValueError) as error:
-        raise ConfigurationError(f"{flag} {value!r} is refused by Beam: {error}") from None
-    if action.choices is not None and value not in action.choices:
-        choices = ", ".join(map(str, action.choices))
-        raise ConfigurationError(f"{flag} {value!r} is refused by Beam: choose one of {choices}")
+def check(arguments: Sequence[str]) -> None:
+    """Refuses what Beam would refuse in its own words, by ending the process; what it does not know may pass."""
+    _parser().parse_known_args(list(arguments))
+
+
+@functools.cache
+def _parser() -> Any:
+    from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
+
+    parser = _BeamArgumentParser(add_help=False, allow_abbrev=False)
+    for group in PipelineOptions.__subclasses__():
+        group._add_argparse_args(parser)
+    parser.error = _refuse
+    return parser
+
+
+def _refuse(message: str) -> NoReturn:
+    raise ConfigurationError(f"Beam refuses its {message}: correct the option or leave it out")
 
 
 def runner_name(name: str, origin: str) -> str:

@@ -1,4 +1,4 @@
-"""The command line: reads it, shows help, starts the command and turns how it ends into an exit code.
+"""Runs a command and turns how it ends into an exit code.
 
 Exit codes: 0 done, 1 the work failed or audit found a difference, 2 the command line or configuration is wrong,
 130 interrupted, 141 nobody reads standard output any more.
@@ -9,39 +9,35 @@ import importlib.metadata
 import logging
 import os
 import select
-import shutil
+import signal
 import sys
-import textwrap
 import traceback
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from types import FrameType
 from typing import Any, Final
 
 from pipeline import beam_options, configure, logs
-from pipeline.errors import ConfigurationError, PipelineError
-from pipeline.options import COMMANDS, FLOWS, SECTIONS, Option, all_options, options_of
-from pipeline.settings import Settings, gather, nearest
+from pipeline.arguments import CommandLine, parse
+from pipeline.errors import PipelineError
+from pipeline.options import FLOWS
+from pipeline.settings import Settings, gather
+from pipeline.usage import PROGRAM, help_text, overview
 
-PROGRAM: Final = "wgtwo-pipeline"
+_LOG = logging.getLogger(__name__)
+
 INTERRUPTED, BROKEN_PIPE = 130, 141
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _MODULES: Final = {"sandbox": "pipeline.sandbox.command", "ingest": "pipeline.run", "publish": "pipeline.run"}
 """Where a command is, if not in the module of its name; imported only when it is asked for."""
 _FUNCTIONS: Final = {"sandbox": "run"}
 
 
-@dataclass(frozen=True)
-class CommandLine:
-    """What was typed: the command, its options as texts, what else stands there, and what is Beam's."""
-
-    command: str
-    flags: dict[str, str]
-    words: tuple[str, ...]
-    beam_args: tuple[str, ...]
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command to its end and returns the exit code; never raises what it can say in one line."""
+    """Runs one command to its end and returns the exit code; never raises what it can say in one line.
+
+    For the main thread: SIGINT and SIGTERM let a command clean up; those that have more to do take them over.
+    """
+    handlers = {number: signal.signal(number, _stop) for number in _SIGNALS}
     try:
         code = _main(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
@@ -53,7 +49,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, BrokenPipeError) and _nobody_reads():
             return BROKEN_PIPE
         return _fail(error, f"unexpected {type(error).__name__}: {error} (--log-level debug shows where)", 1)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     return code
+
+
+def _stop(_: int, __: FrameType | None) -> None:
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_DFL)  # the second one ends the process at once
+    raise KeyboardInterrupt
 
 
 def _main(arguments: list[str]) -> int:
@@ -71,6 +76,8 @@ def _main(arguments: list[str]) -> int:
     if line is None:
         _print(help_text(arguments[0]))
         return 0
+    # So that what is wrong with the configuration is already said in the form that was asked for.
+    logs.setup_logging(line.flags.get("log-format") or os.environ.get("WGTWO_LOG_FORMAT", "text"))
     settings = gather(line.command, line.flags, os.environ)
     logs.setup_logging(settings["log-format"], settings["log-level"])
     request = _request(line, settings)
@@ -88,127 +95,20 @@ def _request(line: CommandLine, settings: Settings) -> Any:
     return configure.build(settings, line.words[0] if line.words else None, beam_args)
 
 
-def parse(arguments: Sequence[str]) -> CommandLine | None:
-    """Takes a command line apart; None asks for the command's help, ConfigurationError names what is unknown."""
-    command, *rest = arguments
-    if command not in COMMANDS:
-        hint = nearest(command, COMMANDS) or f": choose one of {', '.join(COMMANDS)}"
-        raise ConfigurationError(f"{command!r} is no command{hint}")
-    options = options_of(command)
-    flags: dict[str, str] = {}
-    words: list[str] = []
-    beam_args: list[str] = []
-    tokens = deque(rest)
-    while tokens:
-        word = tokens.popleft()
-        flag, equals, value = word.partition("=")
-        option = options.get(flag[2:]) if flag.startswith("--") else None
-        if word in ("-h", "--help"):
-            return None
-        if word == "--":
-            (beam_args if command in FLOWS else words).extend(tokens)
-            break
-        if not word.startswith("-"):
-            words.append(word)
-        elif option is not None:
-            if not equals:
-                value = "true" if option.kind == "flag" else _value(flag, option.usage, tokens)
-            flags[option.name] = value
-        elif command in FLOWS and flag in beam_options.known():
-            beam_args.append(word)
-            if not equals and beam_options.takes_value(flag):
-                equals, value = " ", _value(flag, f"{flag} VALUE", tokens)
-                beam_args.append(value)
-            beam_options.check(flag, value if equals else None)
-        else:
-            raise ConfigurationError(_unknown(command, flag))
-    if len(words) > (command == "query"):
-        _refuse_words(command, words)
-    return CommandLine(command, flags, tuple(words), tuple(beam_args))
-
-
-def _value(flag: str, usage: str, tokens: deque[str]) -> str:
-    # A value may begin with one dash: `--start -30m`.
-    if not tokens or tokens[0].startswith("--"):
-        raise ConfigurationError(f"{flag} needs a value: {usage}")
-    return tokens.popleft()
-
-
-def _unknown(command: str, flag: str) -> str:
-    name = flag.lstrip("-")
-    others = [other for other in COMMANDS if name in options_of(other)]
-    if others:
-        return f"{flag} is an option of {', '.join(others)}, not of {command}"
-    hint = nearest(name.replace("_", "-"), options_of(command), prefix="--")
-    if not hint and command in FLOWS:
-        hint = nearest(flag, beam_options.known())
-    return f"{flag} is no option of {command}{hint or f': see {PROGRAM} {command} --help'}"
-
-
-def _refuse_words(command: str, words: Sequence[str]) -> None:
-    if command == "query":
-        raise ConfigurationError(f"query takes one SQL text, not {len(words)}: put it in quotation marks")
-    names = {option.name for option in all_options()}
-    hint = f": did you mean --{words[0]}?" if words[0] in names else f": see {PROGRAM} {command} --help"
-    raise ConfigurationError(f"{command} does not know what to do with {words[0]!r}{hint}")
-
-
-def overview() -> str:
-    """The help of the program: what its commands do."""
-    width = max(map(len, COMMANDS))
-    lines = [
-        f"usage: {PROGRAM} COMMAND [OPTION]…",
-        "",
-        "Stores wgtwo's events as partitioned Parquet, exactly once.",
-        "",
-    ]
-    lines += [f"  {command:<{width}}  {does}" for command, does in COMMANDS.items()]
-    lines += ["", f"{PROGRAM} COMMAND --help explains the options of a command; --version shows the version."]
-    return "\n".join(lines)
-
-
-def help_text(command: str) -> str:
-    """The help of one command: its options by section, each with its default."""
-    words = ' ["SQL"]' if command == "query" else ""
-    beam = " [BEAM OPTION]… [-- BEAM OPTION…]" if command in FLOWS else ""
-    does = COMMANDS[command]
-    lines = [f"usage: {PROGRAM} {command}{words} [OPTION]…{beam}", "", f"{does[:1].upper()}{does[1:]}."]
-    title = None
-    for section in SECTIONS:
-        if command not in section.commands:
-            continue
-        if section.title != title:
-            title = section.title
-            lines += ["", f"{title}:"]
-        for option in section.options:
-            lines += _option_lines(option)
-    lines += [
-        "",
-        "Each option can also be given as a variable (--log-level as WGTWO_LOG_LEVEL) or as a key of a TOML file",
-        "(--config); a flag beats a variable beats the file. Durations are written 250ms, 30s, 5m, 2h.",
-    ]
-    return "\n".join(lines)
-
-
-def _option_lines(option: Option) -> list[str]:
-    indent, width = 28, min(shutil.get_terminal_size().columns, 110)
-    shown = option.default is not None and option.kind not in ("flag", "secret")
-    text = option.help + (f" (default {option.default})" if shown else "")
-    lines = textwrap.wrap(text, max(width - indent, 30), break_on_hyphens=False, break_long_words=False)
-    usage = f"  {option.usage}"
-    if len(usage) + 2 > indent:
-        return [usage, *(" " * indent + line for line in lines)]
-    return [usage.ljust(indent) + lines[0], *(" " * indent + line for line in lines[1:])]
-
-
 def _print(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
 def _fail(error: Exception, message: str, code: int) -> int:
-    if logging.getLogger().isEnabledFor(logging.DEBUG):
+    debug = logging.getLogger().isEnabledFor(logging.DEBUG)
+    text = " ".join(message.split())
+    if logs.is_json():
+        _LOG.error("%s", text, exc_info=error if debug else None)
+        return code
+    if debug:
         sys.stderr.write(logs.redact("".join(traceback.format_exception(error))))
-    sys.stderr.write(f"{PROGRAM}: error: {' '.join(logs.redact(message).split())}\n")
+    lead = logs.ERASE_LINE if sys.stderr.isatty() else ""
+    sys.stderr.write(f"{lead}{PROGRAM}: error: {logs.redact(text)}\n")
     return code
 
 

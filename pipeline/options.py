@@ -23,6 +23,13 @@ COMMANDS: Final = MappingProxyType(
         "audit": "prove that every journaled event is published, duplicate, quarantined or erased, once",
     }
 )
+NOTES: Final = MappingProxyType(
+    {
+        "query": "Views: each table (sms, voice, …), events (what all tables share), quarantine and journal. "
+        'Try "SELECT type, count(*) FROM events GROUP BY type", or "DESCRIBE sms" for its columns.',
+    }
+)
+"""What the help of a command says besides."""
 FLOWS: Final = ("run", "ingest", "publish")
 """The commands that run Beam pipelines, and so take Beam's options."""
 _INGEST: Final = ("run", "ingest")

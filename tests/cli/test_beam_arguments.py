@@ -2,8 +2,9 @@
 
 import pytest
 
+from pipeline.arguments import parse
 from pipeline.beam_options import runner_name
-from pipeline.cli import main, parse
+from pipeline.cli import main
 from pipeline.errors import ConfigurationError
 
 
@@ -15,7 +16,7 @@ from pipeline.errors import ConfigurationError
         (["--streaming", "--lake", "x"], ("--streaming",)),
         (["--environment_type=EXTERNAL", "--lake=x"], ("--environment_type=EXTERNAL",)),
         (["--experiments=a", "--experiments=b"], ("--experiments=a", "--experiments=b")),
-        (["--", "--parallelism=two", "--anything", "x"], ("--parallelism=two", "--anything", "x")),
+        (["--", "--parallelism=2", "--anything", "x"], ("--parallelism=2", "--anything", "x")),
     ],
 )
 @pytest.mark.parametrize("command", ["run", "ingest", "publish"])
@@ -30,19 +31,21 @@ def test_options_of_beam(command, typed, for_beam):
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ("--paralelism=2", "--paralelism is no option of run: did you mean --parallelism?"),
-        ("--parallelism=two", "--parallelism 'two' is refused by Beam: invalid literal for int()"),
-        ("--parallelism", "--parallelism needs a value"),
-        ("--direct_running_mode=fast", "refused by Beam: choose one of in_memory"),
-        ("--streaming=yes", "--streaming takes no value"),
-        ("--publish_every=3s", "--publish_every is no option of run: did you mean --publish-every?"),
-        ("--qqqqqqq=3s", "--qqqqqqq is no option of run: see wgtwo-pipeline run --help"),
+        (["--paralelism=2"], "--paralelism is no option of run: did you mean --parallelism?"),
+        (["--parallelism=two"], "Beam refuses its argument --parallelism: invalid int value: 'two': correct"),
+        (["--parallelism", "two"], "Beam refuses its argument --parallelism: invalid int value: 'two'"),
+        (["--", "--parallelism=two"], "Beam refuses its argument --parallelism: invalid int value: 'two'"),
+        (["--parallelism"], "--parallelism needs a value"),
+        (["--direct_running_mode=fast"], "--direct_running_mode: invalid choice: 'fast' (choose from"),
+        (["--streaming=yes"], "Beam refuses its argument --streaming: ignored explicit argument 'yes'"),
+        (["--publish_every=3s"], "--publish_every is no option of run: did you mean --publish-every?"),
+        (["--qqqqqqq=3s"], "--qqqqqqq is no option of run: see wgtwo-pipeline run --help"),
     ],
 )
 def test_refusals(typed, message):
-    """A mistake in an option of Beam's is found here and named, with the nearest option of either side."""
+    """A mistake in an option of Beam's is found here and named, before Beam would print all it knows and exit."""
     with pytest.raises(ConfigurationError) as refusal:
-        parse(["run", typed])
+        parse(["run", *typed])
     assert message in str(refusal.value)
 
 

@@ -1,14 +1,18 @@
 """The command line: what it takes, what it refuses, how a command ends."""
 
+import json
+import logging
 import os
+import signal
 import subprocess
 import sys
 import types
 
 import pytest
 
-from pipeline import cli
-from pipeline.cli import main, parse
+from pipeline import cli, logs
+from pipeline.arguments import parse
+from pipeline.cli import main
 from pipeline.errors import ConfigurationError, ServiceError
 from pipeline.options import COMMANDS, options_of
 
@@ -91,10 +95,11 @@ def test_query(stand_in):
     calls = stand_in("query")
     assert main(["query", "SELECT 1", "--fresh", "--format", "csv", "--output=x.csv"]) == 0
     assert main(["query", "--plain=x"]) == 2
-    assert main(["query", "--", "-- a comment\nSELECT 2"]) == 0
+    for lead in ([], ["--"]):
+        assert main(["query", *lead, "-- a comment\nSELECT 2"]) == 0
+        assert calls[-1].reading.sql == "-- a comment\nSELECT 2"
     reading = calls[0].reading
     assert (reading.sql, reading.fresh, reading.format, reading.output) == ("SELECT 1", True, "csv", "x.csv")
-    assert calls[1].reading.sql.endswith("SELECT 2")
     calls = stand_in("audit")
     assert main(["audit", "--json", "--deep"]) == 0
     assert (calls[0].reading.json, calls[0].reading.deep) == (True, True)
@@ -167,6 +172,48 @@ def test_debug_shows_where(capsys, stand_in, caplog):
     with caplog.at_level("DEBUG"):
         assert main(["status", "--log-level", "debug"]) == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "environment"), [(["--log-format", "json"], {}), ([], {"WGTWO_LOG_FORMAT": "json"})]
+)
+def test_an_error_among_json_is_json(capsys, monkeypatch, stand_in, given, environment):
+    """Where logs are JSON, each line on standard error is: also what is wrong with the work or the configuration."""
+    monkeypatch.undo()
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    stand_in("status", ServiceError("no scope\nfor Bearer abc.def"))
+    levels = {name: logging.getLogger(name).level for name in logs._NOISY}
+    for options, code, message in (
+        ([], 1, "no scope for Bearer ***"),
+        (["--lake", "gs://x"], 2, "--lake 'gs://x'"),
+    ):
+        assert main(["status", *given, *options]) == code
+        (line,) = capsys.readouterr().err.splitlines()
+        assert json.loads(line)["level"] == "error"
+        assert json.loads(line)["message"].startswith(message)
+    logging.captureWarnings(False)
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_lets_a_command_clean_up(monkeypatch, number):
+    """The first one ends a command as if its work had failed, the second one at once; afterwards all is as before."""
+    seen = []
+
+    def work(_):
+        try:
+            os.kill(os.getpid(), number)
+            signal.pause()
+        finally:
+            seen.extend(signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM))
+
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    monkeypatch.setitem(sys.modules, "pipeline.status", types.SimpleNamespace(status=work))
+    assert main(["status"]) == 130
+    assert seen == [signal.SIG_DFL, signal.SIG_DFL]
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_a_log_level_comes_from_anywhere(monkeypatch, stand_in):
