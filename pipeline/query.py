@@ -1,11 +1,14 @@
 """Answers SQL over the lake: `views` defines what can be asked, this runs it and writes the answer."""
 
 import contextlib
+import logging
 import re
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,12 +16,14 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.config import Config
+from pipeline.config import Config, Reading
 from pipeline.errors import ConfigurationError, PipelineError
 from pipeline.reading import open_to_read
 from pipeline.render import write_csv, write_json, write_table
 from pipeline.store import Store
 from pipeline.views import Views
+
+_LOG = logging.getLogger(__name__)
 
 MOST_ROWS = 100
 BATCH_ROWS = 10_000
@@ -37,14 +42,35 @@ def query(config: Config) -> int:
     reading = config.reading
     store = open_to_read(config)
     kind = _format(reading.format, reading.output)
-    with Views(store) as views, _errors(views):
+    with Views(store) as views:
+        _interruptibly(views.connection, lambda: _ask(views, reading, kind))
+    empty = _emptiness(store, fresh=reading.fresh)
+    if reading.sql is None and kind == "table":
+        sys.stdout.write(f"\n{empty or _explanation(views, store)}\n")
+    elif empty:
+        _LOG.warning("%s", empty)
+    return 0
+
+
+def _interruptibly(connection: duckdb.DuckDBPyConnection, work: Callable[[], None]) -> None:
+    """Does it in a thread of its own: DuckDB would hold up this one, where signals are handled, while it computes."""
+    with ThreadPoolExecutor(1, "query") as pool:
+        done = pool.submit(work)
+        try:
+            done.result()
+        except KeyboardInterrupt:
+            while not done.done():
+                connection.interrupt()  # only what runs at this moment: more statements may follow
+                wait([done], 0.1)
+            raise
+
+
+def _ask(views: Views, reading: Reading, kind: str) -> None:
+    with _errors(views):
         sql = _one_that_reads(views.connection, reading.sql) if reading.sql is not None else OVERVIEW
         views.define(views.named_in(sql), fresh=reading.fresh)
         with _output(reading.output, kind) as out:
             _write(answer(views, sql), kind, out)
-        if reading.sql is None and kind == "table":
-            _explain_overview(views, store)
-    return 0
 
 
 def answer(views: Views, sql: str) -> pa.RecordBatchReader:
@@ -57,8 +83,7 @@ def show(reader: pa.RecordBatchReader, out: Any) -> None:
     if reader.schema.names == ["explain_key", "explain_value"]:
         out.writelines(plan for _, plan in _rows(reader))
         return
-    width = shutil.get_terminal_size((100, 24)).columns
-    write_table(reader.schema.names, _rows(reader), out, width, MOST_ROWS)
+    write_table(reader.schema.names, _rows(reader), out, _columns(), MOST_ROWS)
 
 
 def _write(reader: pa.RecordBatchReader, kind: str, out: Any) -> None:
@@ -81,8 +106,10 @@ def _rows(reader: pa.RecordBatchReader) -> Iterator[tuple[Any, ...]]:
 
 def _one_that_reads(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
     statements = connection.extract_statements(sql)
-    if len(statements) != 1:
-        raise PipelineError(f"query takes one statement, this is {len(statements)}")
+    if not statements:
+        raise PipelineError("the SQL is empty: leave it out for an overview")
+    if len(statements) > 1:
+        raise PipelineError(f"query takes one statement, this is {len(statements)}: ask one after the other")
     text = statements[0].query.strip().rstrip(";")
     kind = statements[0].type
     explained = _EXPLAIN.match(text) if kind == duckdb.StatementType.EXPLAIN else None
@@ -140,16 +167,31 @@ def _first_part(error: duckdb.Error) -> str:
     return str(error).partition("\n\nLINE ")[0]
 
 
-def _explain_overview(views: Views, store: Store) -> None:
-    if not views.connection.execute("SELECT 1 FROM events LIMIT 1").fetchall():
-        sys.stdout.write(
-            f"\nThe lake {store.uri('')} holds no published events yet; --fresh shows what is journaled, "
-            "`wgtwo-pipeline publish` publishes it.\n"
-        )
-        return
-    sys.stdout.write(
-        f"\nThis is the answer to\n\n  {OVERVIEW.replace(chr(10), chr(10) + '  ')}\n\n"
-        f"There are views {', '.join(views.names)}.\n"
-        "DESCRIBE sms shows the columns of one. The files can be read without this program:\n"
-        f"  {store.uri('tables/sms/**/*.parquet')}\n"
+def _explanation(views: Views, store: Store) -> str:
+    """What follows an overview: its SQL, and what else can be asked."""
+    lines = [
+        *("This is the answer to", "", textwrap.indent(OVERVIEW, "  "), ""),
+        *textwrap.wrap(f"There are views {', '.join(views.names)}.", _columns()),
+        "DESCRIBE sms shows the columns of one. The files can be read without this program:",
+        f"  {store.uri('tables/sms/**/*.parquet')}",
+    ]
+    return "\n".join(lines)
+
+
+def _emptiness(store: Store, *, fresh: bool) -> str | None:
+    """Why no query finds an event, and what to do; None where there are some."""
+    lake = store.uri("").rstrip("/")
+    if any(True for _ in store.list("tables/")):
+        return None
+    if not any(True for _ in store.list("journal/")):
+        return f"The lake {lake} is empty: nothing has been journaled yet. `wgtwo-pipeline run` fills it."
+    if fresh:
+        return None
+    return (
+        f"The lake {lake} holds no published events yet; --fresh shows what is journaled, "
+        "`wgtwo-pipeline publish` publishes it."
     )
+
+
+def _columns() -> int:
+    return shutil.get_terminal_size((100, 24)).columns

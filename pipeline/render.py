@@ -70,8 +70,8 @@ def write_table(
     iterator = iter(rows)
     shown = [row for _, row in zip(range(most), iterator, strict=False)]
     total = len(shown) + sum(1 for _ in iterator)
-    lines = text_table(names, shown)
-    if lines and len(lines[0]) > width and shown:
+    lines = text_table(names, shown) if shown else ["(no rows)"]
+    if len(lines[0]) > width:
         lines = list(_records(names, shown, width))
     out.write("\n".join(lines) + "\n")
     if total > len(shown):

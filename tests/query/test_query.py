@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+import signal
 
 import lakes
 import pyarrow.parquet as pq
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from processes import START_SECONDS, Command, wait_until
 
 from pipeline import tables
 from pipeline.tables import QUARANTINE, catalog, current_descriptors
@@ -228,8 +230,9 @@ def test_a_wide_answer_is_shown_below_each_other(store, run, monkeypatch):
         ("SELEC 1", "syntax error"),
         ("SELECT nope FROM sms", "Candidate bindings"),
         ("SELECT * FROM nope", "The lake has voice, voicemail"),
-        ("SELECT 1; SELECT 2", "one statement, this is 2"),
-        ("", "one statement, this is 0"),
+        ("SELECT 1; SELECT 2", "one statement, this is 2: ask one after the other"),
+        ("", "the SQL is empty: leave it out for an overview"),
+        ("-- nothing to see here", "the SQL is empty"),
         ("COPY (SELECT 1) TO 'x.csv'", "it only reads"),
         ("EXPLAIN ANALYZE COPY (SELECT 1) TO 'x.csv'", "it only reads"),
         ("/* hm */ EXPLAIN ANALYZE COPY (SELECT 1) TO 'x.csv'", "it only reads"),
@@ -257,7 +260,7 @@ def test_the_overview(store, run):
     """Without SQL: events by type and day, the SQL behind it, and what else there is."""
     code, out, _ = run("query")
     assert code == 0
-    assert "no published events yet" in out
+    assert "is empty: nothing has been journaled yet" in out
     lakes.lake_of_two_days(store)
     code, out, _ = run("query")
     assert code == 0
@@ -270,6 +273,46 @@ def test_the_overview(store, run):
     assert "SELECT type, date, count(*)" in out
     code, out, _ = run("query", "--format", "json")
     assert len(json.loads(out)) == 4
+
+
+@pytest.mark.parametrize("sql", ["FROM sms", "SELECT type, count(*) FROM events GROUP BY type"])
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_an_empty_lake_is_said_to_be_empty(store, run, sql, form):
+    """The answer is what it is; why there is nothing to find, and what to do, stands beside it on standard error."""
+    code, out, err = run("query", sql, "--format", form)
+    assert code == 0
+    assert form != "table" or out == "(no rows)\n"
+    assert "is empty: nothing has been journaled yet. `wgtwo-pipeline run` fills it." in err
+    lakes.journal(store, lakes.sms(1))
+    assert "--fresh shows what is journaled" in run("query", sql, "--format", form)[2]
+    assert run("query", sql, "--format", form, "--fresh")[2] == ""
+    lakes.publish(store)
+    assert run("query", sql, "--format", form)[2] == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_query_can_be_stopped(store, tmp_path, number):
+    """Also while DuckDB computes; nothing of it is left, neither the answer begun nor what did not fit in memory."""
+    lakes.lake_of_two_days(store)
+    (tmp_path / "spilled").mkdir()
+    (tmp_path / "answers").mkdir()
+    endless = "SELECT t.range FROM range(100000000000) t, range(1000) ORDER BY hash(t.range)"
+    output = tmp_path / "answers" / "endless.csv"
+    process = Command(
+        tmp_path / "log",
+        *("query", endless, "--lake", store.location.url, "--output", output),
+        env={"TMPDIR": str(tmp_path / "spilled")},
+    )
+    try:
+        wait_until(
+            lambda: list(output.parent.iterdir()), START_SECONDS, "it computes", lambda: process.stderr
+        )
+        process.send(number)
+        assert process.wait(10) == 130
+        assert process.stderr == ""
+        assert [*output.parent.iterdir(), *(tmp_path / "spilled").iterdir()] == []
+    finally:
+        process.end()
 
 
 def test_a_missing_lake_is_not_made(run, store, tmp_path):
