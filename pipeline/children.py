@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
@@ -38,6 +38,7 @@ class Lifeline:
         self.stopping = threading.Event()
         self._pipe, self._lock = pipe, threading.Lock()
         self._callbacks: list[Callable[[], None]] = []
+        self._expendable = False
         threading.Thread(target=self._listen, name="lifeline", daemon=True).start()
 
     def report(self, **facts: Any) -> None:
@@ -61,10 +62,21 @@ class Lifeline:
         if self.stopping.is_set():
             call()
 
+    @contextlib.contextmanager
+    def expendable(self) -> Iterator[None]:
+        """While nothing would be lost with the process, as during long imports: asked to stop, it ends at once."""
+        self._expendable = True
+        if self.stopping.is_set():
+            os._exit(0)
+        yield
+        self._expendable = False
+
     def _listen(self) -> None:
         with contextlib.suppress(OSError, EOFError):
             self._pipe.recv()  # nothing is ever sent: this waits for the end
         self.stopping.set()
+        if self._expendable:
+            os._exit(0)
         for call in self._callbacks:
             call()
 

@@ -1,10 +1,12 @@
 """The commands that run the flows: locally as child processes, elsewhere as jobs of a cluster."""
 
+import contextlib
 import logging
 import secrets
 import signal
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from types import FrameType
 
@@ -51,13 +53,40 @@ def ingest(config: Config) -> int:
 
 
 def publish(config: Config) -> int:
-    """Publishes what the journal holds now. Blocks; in this process, on the runner that was asked for."""
+    """Publishes what the journal holds now. Blocks; in this process, on the runner that was asked for.
+
+    Asked to stop, it commits the epoch at hand and leaves the others to the next time.
+    """
     from pipeline import jobs
 
     config = _prepared(config)
-    published = [manifest.published for manifest in jobs.Publisher(config).publish_all()]
+    published = []
+    with _stoppable() as stopping:
+        for manifest in jobs.Publisher(config).publish_all():
+            published.append(manifest.published)
+            if stopping.is_set():
+                break
     _LOG.info("published %d events in %d epochs", sum(published), len(published))
     return 0
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[threading.Event]:
+    """An event that the first SIGINT or SIGTERM sets; the second one ends the process at once."""
+    stopping = threading.Event()
+
+    def stop(number: int, _: FrameType | None) -> None:
+        for each in handlers:
+            signal.signal(each, signal.SIG_DFL)
+        stopping.set()
+        _LOG.info("%s: finishing the epoch at hand; once more to stop at once", signal.Signals(number).name)
+
+    handlers = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopping
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def _prepared(config: Config) -> Config:
@@ -160,7 +189,8 @@ class Supervisor:
         if self._remote:
             _LOG.info("stopping: cancelling the job; what it has not acked comes again to the next")
         else:
-            _LOG.info("stopping: journaling, acking and publishing what was received")
+            verbs = "journaling, acking and publishing" if self._publisher else "journaling and acking"
+            _LOG.info("stopping: %s what was received", verbs)
         # What a member that was killed had not acked comes again: only the publisher's work is still to be done.
         self._end([child for child in self._members if not self._was_killed(child)])
         if self._publisher and self._was_killed(self._publisher):

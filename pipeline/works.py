@@ -19,8 +19,9 @@ SANDBOX = Service("127.0.0.1:0", plaintext=True)
 
 def subscribe(config: Config, lifeline: Lifeline, service: Service, index: int) -> None:
     """One member of each subscription, until asked to stop; then what was received is journaled and acked."""
-    from pipeline import jobs
-    from pipeline.worker import worker
+    with lifeline.expendable():
+        from pipeline import jobs
+        from pipeline.worker import worker
 
     process = worker()
     lifeline.on_stop(process.stopping.set)

@@ -40,6 +40,20 @@ def call_back(config, lifeline):
     lifeline.report(late=late.is_set())
 
 
+def import_long(config, lifeline):
+    """Never comes to an end by itself."""
+    with lifeline.expendable():
+        lifeline.report(importing=True)
+        time.sleep(600)
+
+
+def import_and_work(config, lifeline):
+    """As `wait`, after imports."""
+    with lifeline.expendable():
+        pass
+    wait(config, lifeline)
+
+
 def refuse(config, lifeline):
     raise ServiceError("change --endpoint")
 

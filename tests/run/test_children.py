@@ -69,6 +69,18 @@ def test_a_child_works_until_it_is_asked_to_stop(start):
     assert child.facts["done"]
 
 
+def test_a_child_that_has_not_begun_stops_at_once(start):
+    """However long its imports take on a busy machine; once it has begun, it finishes."""
+    importing, working = start(works.import_long), start(works.import_and_work)
+    wait_until(lambda: importing.poll().get("importing") and working.poll().get("pid"))
+    for child in (importing, working):
+        child.stop()
+        child.join(60)
+        assert child.exit_code == 0
+    assert "done" not in importing.facts
+    assert working.facts["stopped"]
+
+
 def test_reports_are_merged_as_they_come(start):
     """The newest value of each fact counts; polling never blocks."""
     child = start(works.count, "received", 3)
