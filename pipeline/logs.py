@@ -17,7 +17,7 @@ _HARMLESS: Final = ("apitools not found",)
 """Beginnings of Beam's warnings about Google Cloud libraries, which nothing here needs."""
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _BEARER: Final = re.compile(
-    r"(?i)\b(bearer\s+|(?:access_token|client_secret)[\"']?\s*[=:]\s*[\"']?)[^\s\"',;&]+"
+    r"(?i)\b(bearer\s+(?!<)|(?:access_token|client_secret)[\"']?\s*[=:]\s*[\"']?)[^\s\"',;&]+"
 )
 
 ERASE_LINE: Final = "\r\x1b[2K"

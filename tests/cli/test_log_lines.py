@@ -80,6 +80,12 @@ def test_tokens_do_not_pass(form, text):
     assert "***" in "\n".join(written())
 
 
+def test_what_only_speaks_of_a_token_passes():
+    """A server that says what it wants is quoted whole; no token holds such a sign."""
+    text = "send authorization: Bearer <access token>"
+    assert logs.redact(text) == text
+
+
 def test_a_hidden_secret_does_not_pass():
     """A secret of this process is masked wherever it stands; too short a text is not taken for one."""
     written = lines()
