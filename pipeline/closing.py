@@ -32,13 +32,13 @@ FROM events GROUP BY type ORDER BY events DESC LIMIT 5""",
 """A question and its SQL; the first that has an answer is asked."""
 
 
-def show(config: Config) -> None:
-    """Prints it. Blocks for a second or two. Raises LakeError."""
+def show(config: Config) -> int:
+    """Prints it; returns 1 where the audit finds a difference. Blocks for a second or two. Raises LakeError."""
     store = open_to_read(config)
     held = status.collect(store)
     if not held.epochs:
         _print(*status.to_text(held))
-        return
+        return 0
     _print("", f"The lake {held.lake} holds", "", *status.tables_text(held), "")
     with Views(store) as views:
         views.define(views.names)
@@ -58,6 +58,7 @@ def show(config: Config) -> None:
         f"  prove every row       {program} audit --deep{lake}",
         f"  with a real service   {program} run --endpoint HOST:PORT{lake}",
     )
+    return 1 if findings.total else 0
 
 
 def _program() -> str:

@@ -28,7 +28,10 @@ _GIVE_UP_SECONDS = 10.0
 
 
 def run(config: Config) -> int:
-    """Ingest and publish together until stopped; without an endpoint, with a sandbox inside. Blocks."""
+    """Ingest and publish together until stopped; without an endpoint, with a sandbox inside. Blocks.
+
+    After a run with a sandbox, shows what the lake holds, and returns 1 where its audit finds a difference.
+    """
     config = _prepared(config)
     with Supervisor(config) as supervisor:
         service = config.service or supervisor.start_sandbox()
@@ -38,7 +41,7 @@ def run(config: Config) -> int:
     if config.service is None:
         from pipeline import closing
 
-        closing.show(config)
+        return closing.show(config)
     return 0
 
 

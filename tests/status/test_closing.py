@@ -12,14 +12,15 @@ def shown(store, monkeypatch):
     out = io.StringIO()
     monkeypatch.setattr("sys.stdout", out)
     monkeypatch.setattr("sys.argv", ["/some/where/wgtwo-pipeline"])
-    closing.show(SimpleNamespace(lake=store.location))
-    return out.getvalue()
+    code = closing.show(SimpleNamespace(lake=store.location))
+    return out.getvalue(), code
 
 
 def test_it_shows_an_answer_a_proof_and_what_is_next(store, monkeypatch):
     """Tables, SQL with its answer, a passing audit, and commands that work as they stand; in 100 columns."""
     lakes.lake_of_two_days(store)
-    text = shown(store, monkeypatch)
+    text, code = shown(store, monkeypatch)
+    assert code == 0
     assert "FROM events GROUP BY type" in text  # there are no delivery reports to ask for
     assert ["sms", "30"] in [line.split()[:2] for line in text.splitlines()]
     assert "audit passed" in text
@@ -29,4 +30,15 @@ def test_it_shows_an_answer_a_proof_and_what_is_next(store, monkeypatch):
 
 def test_an_empty_lake_has_nothing_to_show(store, monkeypatch):
     """Stopped before anything came, it says so."""
-    assert "is empty" in shown(store, monkeypatch)
+    text, code = shown(store, monkeypatch)
+    assert "is empty" in text
+    assert code == 0
+
+
+def test_a_difference_is_a_failure(store, monkeypatch):
+    """A run that ends with an audit that does not pass has not succeeded."""
+    lakes.lake_of_two_days(store)
+    store.delete(["tables/sms/date=2026-11-23/0000000001-000.parquet"])
+    text, code = shown(store, monkeypatch)
+    assert "audit FAILED" in text
+    assert code == 1
