@@ -7,6 +7,7 @@ from typing import Final
 from pipeline.options import COMMANDS, FLOWS, NOTES, SECTIONS, Option
 
 PROGRAM: Final = "wgtwo-pipeline"
+_INDENT: Final = 28
 
 
 def overview() -> str:
@@ -18,8 +19,10 @@ def overview() -> str:
         "Stores wgtwo's events as partitioned Parquet, exactly once.",
         "",
     ]
-    lines += [f"  {command:<{width}}  {does}" for command, does in COMMANDS.items()]
-    lines += ["", f"{PROGRAM} COMMAND --help explains the options of a command; --version shows the version."]
+    for command, does in COMMANDS.items():
+        lines += _beside(f"  {command:<{width}}  ", does)
+    end = f"{PROGRAM} COMMAND --help explains the options of a command; --version shows the version."
+    lines += ["", *_wrapped(end)]
     return "\n".join(lines)
 
 
@@ -28,9 +31,13 @@ def help_text(command: str) -> str:
     words = ' ["SQL"]' if command == "query" else ""
     beam = " [BEAM OPTION]… [-- BEAM OPTION…]" if command in FLOWS else ""
     does = COMMANDS[command]
-    lines = [f"usage: {PROGRAM} {command}{words} [OPTION]…{beam}", "", f"{does[:1].upper()}{does[1:]}."]
+    lines = [
+        f"usage: {PROGRAM} {command}{words} [OPTION]…{beam}",
+        "",
+        *_wrapped(f"{does[:1].upper()}{does[1:]}."),
+    ]
     if command in NOTES:
-        lines += ["", *_wrapped(NOTES[command], _width())]
+        lines += ["", *_wrapped(NOTES[command])]
     title = None
     for section in SECTIONS:
         if command not in section.commands:
@@ -40,28 +47,29 @@ def help_text(command: str) -> str:
             lines += ["", f"{title}:"]
         for option in section.options:
             lines += _option_lines(option)
-    lines += [
-        "",
-        "Each option can also be given as a variable (--log-level as WGTWO_LOG_LEVEL) or as a key of a TOML file",
-        "(--config); a flag beats a variable beats the file. Durations are written 250ms, 30s, 5m, 2h.",
-    ]
+    end = (
+        "Each option can also be given as a variable (--log-level as WGTWO_LOG_LEVEL) or as a key of a TOML file "
+        "(--config); a flag beats a variable beats the file. Durations are written 250ms, 30s, 5m, 2h."
+    )
+    lines += ["", *_wrapped(end)]
     return "\n".join(lines)
 
 
 def _option_lines(option: Option) -> list[str]:
-    indent = 28
     shown = option.default is not None and option.kind not in ("flag", "secret")
     text = option.help + (f" (default {option.default})" if shown else "")
-    lines = _wrapped(text, _width() - indent)
     usage = f"  {option.usage}"
-    if len(usage) + 2 > indent:
-        return [usage, *(" " * indent + line for line in lines)]
-    return [usage.ljust(indent) + lines[0], *(" " * indent + line for line in lines[1:])]
+    if len(usage) + 2 > _INDENT:
+        return [usage, *_beside(" " * _INDENT, text)]
+    return _beside(usage.ljust(_INDENT), text)
 
 
-def _width() -> int:
-    return min(shutil.get_terminal_size().columns, 110)
+def _beside(head: str, text: str) -> list[str]:
+    """The text with the head before its first line and room of the head's width before the others."""
+    first, *others = _wrapped(text, len(head))
+    return [head + first, *(" " * len(head) + line for line in others)]
 
 
-def _wrapped(text: str, width: int) -> list[str]:
+def _wrapped(text: str, indent: int = 0) -> list[str]:
+    width = min(shutil.get_terminal_size().columns, 110) - indent
     return textwrap.wrap(text, max(width, 30), break_on_hyphens=False, break_long_words=False)

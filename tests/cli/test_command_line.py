@@ -239,6 +239,16 @@ def test_help(capsys, command):
     assert main([command, "--lake", "x", "-h"]) == (2 if command == "sandbox" else 0)
 
 
+@pytest.mark.parametrize("columns", [80, 100])
+def test_help_fits_the_terminal(capsys, monkeypatch, columns):
+    """No line is wider, but for a single word that is."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for arguments in (["--help"], *([command, "--help"] for command in COMMANDS)):
+        assert main(arguments) == 0
+        wide = [line for line in capsys.readouterr().out.splitlines() if len(line) > columns]
+        assert all(len(line.split()) == 1 for line in wide)
+
+
 def test_help_of_all(capsys):
     """The overview names every command; without a command it is shown, too, but as a mistake."""
     assert main(["--help"]) == 0
