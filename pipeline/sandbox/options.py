@@ -3,6 +3,7 @@
 A duration's field is named with its unit: option `--cut-streams` is field `cut_streams_seconds`.
 """
 
+import math
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
@@ -73,6 +74,10 @@ class Faults:
     )
 
     def __post_init__(self) -> None:
+        for spec in fields(self):
+            value = getattr(self, spec.name)
+            if spec.metadata.get("kind") in ("duration", "float", "int") and not _is_number(value):
+                raise ConfigurationError(f"{spec.name} is a number, not {value!r}")
         for name in ("drop_acks", "refuse_acks", "lose_ack_replies", "duplicate_deliveries", "malform"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigurationError(f"{name} is a probability: give 0 to 1, not {getattr(self, name)}")
@@ -142,6 +147,10 @@ class SandboxSettings(Faults):
     def faults(self) -> Faults:
         """What goes wrong from the start."""
         return Faults(**{spec.name: getattr(self, spec.name) for spec in fields(Faults)})
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _options() -> tuple[Option, ...]:

@@ -78,6 +78,7 @@ def test_faults_and_rate_change_while_it_runs(admin):
         ("/faults", {"drop_acks": 2}),
         ("/faults", {"no_such_fault": 1}),
         ("/faults", {"drop_acks": "often"}),
+        ("/faults", {"fail_tokens": "all"}),
         ("/faults", [1]),
         ("/rate", {"rate": -1}),
         ("/rate", {}),
