@@ -87,12 +87,16 @@ def sms_events(text: str) -> list[dict]:
 
 def test_the_first_part_without_authorization(sandbox, tmp_path):
     """A stream that times out by itself, with the SMS that was sent meanwhile among its events."""
-    service = sandbox("--rate", 50, "--stream-lifetime", "4s")
+    service = sandbox("--rate", 50, "--stream-lifetime", "8s")
     here = {"apisandbox.dub.prod.wgtwo.com:443": service.address, "grpcurl ": "grpcurl -plaintext "}
     subscribe, send = (changed(command, here) for command in (SUBSCRIBE, SEND))
-    done = run(tmp_path, f"{subscribe.rstrip()} &\nsleep 1\n{send.rstrip()} > sent.json\nwait")
+    until_it_streams = "until [[ -s shown.json ]]; do sleep 0.05; done"
+    run(
+        tmp_path,
+        f"{subscribe.rstrip()} > shown.json &\n{until_it_streams}\n{send.rstrip()} > sent.json\nwait",
+    )
     assert json.loads((tmp_path / "sent.json").read_text())["status"] == "SEND_OK"
-    found = sms_events(done.stdout)
+    found = sms_events((tmp_path / "shown.json").read_text())
     assert len(found) > 3, "made-up events come as well"
     sent = [event for event in found if event.get("text") == "This is a test message"]
     assert [event["from_e164"]["e164"] for event in sent] == ["+4799990000"]
