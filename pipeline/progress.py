@@ -53,6 +53,8 @@ class Progress:
         text = f"journaled {counts['journaled']:,.0f}"
         if not self._remote:
             text = f"received {counts['received']:,.0f}  {text}  acked {counts['acked']:,.0f}"
+            if counts["acks_failed"]:  # those events come again
+                text += f"  failed acks {counts['acks_failed']:,.0f}"
         if self._publishes:
             text += f"  published {counts['published']:,.0f}"
         text += f"  {rate:,.0f}/s"

@@ -13,6 +13,7 @@ COUNTS = {
     "received": 1_234_567.0,
     "journaled": 1_234_560.0,
     "acked": 1_234_000.0,
+    "acks_failed": 0.0,
     "published": 1_000_000.0,
     "oldest_unacked_seconds": 0.26,
 }
@@ -123,6 +124,18 @@ def test_a_line_fits_a_narrow_terminal(clock, monkeypatch):
     shown.show(COUNTS)
     (line,) = stream.getvalue().split(ERASE_LINE)[1:]
     assert len(line) == 59
+
+
+def test_failed_acks_are_shown(clock, caplog):
+    """Else nobody would see why what is journaled is not acked; where there are none, there is nothing to say."""
+    caplog.set_level("INFO")
+    shown = Progress(publishes=False, stream=io.StringIO())
+    for failed in (0, 1_050):
+        clock.now += 11.0
+        shown.show({**COUNTS, "acks_failed": failed})
+    none, some = caplog.messages
+    assert "failed" not in none
+    assert "acked 1,234,000  failed acks 1,050  " in some
 
 
 def test_what_is_not_done_is_not_shown(clock, caplog):
