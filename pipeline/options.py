@@ -294,7 +294,13 @@ SECTIONS: Final = (
                 None,
                 "serve /oauth2/token there (plain HTTP) and demand a valid token of those who call",
             ),
-            Option("oauth-client", "secret", None, "the client that gets tokens", form="ID:SECRET"),
+            Option(
+                "oauth-client",
+                "secret",
+                None,
+                "the only client that gets tokens (default: any)",
+                form="ID:SECRET",
+            ),
             Option("token-lifetime", "duration", "1h", "how long a token is valid", low="1s"),
             Option(
                 "admin-address",

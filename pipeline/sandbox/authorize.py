@@ -41,18 +41,20 @@ class Token:
 class Authority:
     """Knows one client (or any, where none is named) and the tokens it has issued.
 
-    `validity_seconds` gives the time after which a token really expires, however long it is said to live.
+    `demanded` says whether who brings no token is turned away. `validity_seconds` gives the time after which a token
+    really expires, however long it is said to live.
     """
 
     def __init__(
         self,
         client: str | None,
+        demanded: bool,
         lifetime_seconds: float,
         validity_seconds: Callable[[], float],
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
-        self.demanded = client is not None
+        self._demanded = demanded
         self._lifetime_seconds = lifetime_seconds
         self._validity_seconds = validity_seconds
         self._now = now
@@ -85,7 +87,7 @@ class Authority:
         """The OAuth client that calls; empty where none need say. Raises RefusedError as the contract has it."""
         header = next((str(value) for key, value in metadata or () if key == "authorization"), None)
         if header is None:
-            if self.demanded:
+            if self._demanded:
                 raise RefusedError(
                     grpc.StatusCode.UNAUTHENTICATED, "send the metadata authorization: Bearer <access token>"
                 )

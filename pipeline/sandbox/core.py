@@ -32,6 +32,7 @@ class Core:
         self.instance = secrets.token_hex(4)  # so that another run's acks count for nothing here
         self.authority = Authority(
             settings.oauth_client,
+            settings.oauth_address is not None,
             settings.token_lifetime_seconds,
             lambda: self.faults.token_validity_seconds,
         )

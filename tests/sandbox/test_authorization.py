@@ -52,10 +52,11 @@ def test_wrong_token_requests_are_refused(sandbox, how, status, error):
 
 
 def test_any_client_gets_a_token_where_none_is_named(sandbox, connect):
-    """Without --oauth-client every id and secret will do, and calls need no token."""
+    """Without --oauth-client every id and secret will do, but calls need the token all the same."""
     handle = sandbox(oauth_address="127.0.0.1:0", rate=100.0)
     assert token_request(handle, auth=("any", "thing")).status_code == 200
-    take(connect(handle.address).subscribe(type=["SMS_EVENT"]), 1)
+    code, _ = status_of(lambda: connect(handle.address).subscribe(type=["SMS_EVENT"]))
+    assert code == UNAUTHENTICATED
     take(connect(handle.address, token=token(handle)).subscribe(type=["SMS_EVENT"]), 1)
 
 
@@ -66,7 +67,7 @@ def test_a_token_that_is_present_must_be_valid(sandbox, connect):
 
 
 def test_streams_acks_and_sms_demand_a_token(sandbox, connect):
-    """With --oauth-client nothing goes without."""
+    """With --oauth-address nothing goes without."""
     handle = sandbox(**OAUTH)
     client = connect(handle.address)
     method, request = "/wgtwo.sms.v0.SmsService/SendTextFromSubscriber", sms.SendTextFromSubscriberRequest()
