@@ -170,12 +170,12 @@ class Service:
     def set_rate(self, rate: float) -> None:
         requests.post(f"{self._admin}/rate", json={"rate": rate}, timeout=20).raise_for_status()
 
-    def emitted(self) -> list[Emitted]:
-        """All v0 events so far."""
-        return list(self._emitted())
+    def emitted(self, after: int = 0) -> list[Emitted]:
+        """All v0 events so far, but for the first `after` of both APIs together."""
+        return list(self._emitted(after))
 
-    def _emitted(self) -> Iterator[Emitted]:
-        after, limit = 0, 10_000
+    def _emitted(self, after: int) -> Iterator[Emitted]:
+        limit = 10_000
         while True:
             page = requests.get(
                 f"{self._admin}/events", params={"after": after, "limit": limit}, timeout=60
