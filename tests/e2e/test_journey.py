@@ -14,9 +14,9 @@ from processes import assert_audit_passes
 def test_run_with_its_own_sandbox_ends_by_itself_and_shows_what_it_has_done(command, tmp_path: Path):
     """`run --for 8s`: events arrive, are published, and the lake, an answer and a proof are shown; exit 0."""
     lake = tmp_path / "lake"
-    started = time.monotonic()
-    process = command("run", "--for", "8s", "--lake", lake).succeeds(40)
-    assert time.monotonic() - started < 8 + 10 + 3  # the stop and what is shown
+    process = command("run", "--for", "8s", "--lake", lake)
+    process.says("subscribing")  # imports take their time where other work shares the cores
+    process.succeeds(8 + 10 + 3)  # the stop and what is shown
     assert "Traceback" not in process.stderr
     assert not re.search(r"WARN|ERROR", process.stderr), process.stderr
     rows = assert_nothing_twice(lake)
