@@ -166,14 +166,14 @@ class Rows:
     def _compare(self, number: int, name: str, own: list[str]) -> None:
         """The rows of a table that an epoch received, and those that its files hold."""
         days = self._db.execute(
-            "SELECT timestamp::DATE, min(timestamp)::VARCHAR, max(timestamp)::VARCHAR FROM came "
+            "SELECT timestamp::DATE, epoch_us(min(timestamp)), epoch_us(max(timestamp)) FROM came "
             "WHERE name = ? GROUP BY ALL ORDER BY ALL",
             [name],
         ).fetchall()
         for day, first, last in days:
-            keys = self._usable(name, day)
-            if len(keys) == len(self._partitions.get((name, day), ())):
-                when = f"timestamp BETWEEN '{first}' AND '{last}'"
+            if len(self._usable(name, day)) == len(self._partitions.get((name, day), ())):
+                keys = self._overlapping(name, day, first, last)
+                when = f"timestamp BETWEEN make_timestamptz({first}) AND make_timestamptz({last})"
                 self._expect_none(
                     "missing_row",
                     f"epoch {number}, tables/{name}/date={day}",
@@ -224,6 +224,16 @@ class Rows:
         files = self._partitions.get((table, day))
         keys: list[str] = files["key"].to_pylist() if files is not None else []
         return [key for key in keys if key not in self._unusable]
+
+    def _overlapping(self, table: str, day: date, first: int, last: int) -> list[str]:
+        """A partition's files that can hold a row of a time range; of a day of small epochs, a few."""
+        files = self._partitions.get((table, day))
+        if files is None:
+            return []
+        lows, highs = (files[name].cast(pa.int64()) for name in ("min_timestamp", "max_timestamp"))
+        near = pc.and_(pc.less_equal(lows, last), pc.greater_equal(highs, first))
+        keys: list[str] = files["key"].filter(near).to_pylist()
+        return keys
 
     def _events(self, keys: list[str]) -> str:
         """SQL for the identities in some files of one table."""

@@ -1,12 +1,14 @@
 """`audit` passes on what the pipeline writes, and names each thing that is wrong with anything else."""
 
 import json
+from collections import Counter
 
 import lakes
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline import audit, checkpoint, epochs, positions
+from pipeline.audit_rows import Rows
 from pipeline.findings import KINDS
 
 SMS_1 = "tables/sms/date=2026-11-23/0000000001-000.parquet"
@@ -123,6 +125,19 @@ def test_a_checkpoint_is_no_difference(lake, deep):
     checkpoint.write(lake, past.base, past.manifests)
     lakes.publish(lake)
     assert found(lake, deep) == set()
+
+
+def test_a_deep_audit_of_many_epochs_of_a_day_reads_each_file_a_few_times(store, monkeypatch):
+    """Not once for each epoch: a day of one-minute epochs would take a million reads."""
+    for number in range(20):
+        lakes.journal(store, lakes.sms(number, lakes.at(60 * number)))
+        lakes.publish(store)
+    queried = Counter()
+    real = Rows._events
+    monkeypatch.setattr(Rows, "_events", lambda self, keys: queried.update(keys) or real(self, keys))
+    assert found(store, deep=True) == set()
+    assert len(queried) == 20
+    assert max(queried.values()) <= 3
 
 
 def test_expired_copies_are_no_difference(lake, deep):
