@@ -1,11 +1,14 @@
 """Peak memory of `publish` and `ingest` over growing backlogs, dates and events, and cold starts after a month.
 
+`tests/bounds` assert that the memory is flat (there also for `ingest` of 4 MiB events) and what a cold start reads.
 Each figure is of a process of its own: the largest resident size that the kernel has counted for it.
 """
 
 import argparse
 import base64
+import contextlib
 import itertools
+import json
 import os
 import shutil
 import subprocess
@@ -18,6 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import lake
+import month
 from wgtwo.events.v0 import events_pb2 as v0
 
 from pipeline.journal import SegmentWriter, Source
@@ -73,6 +77,39 @@ def publish(folder: Path) -> tuple[float, float]:
         shutil.rmtree(folder)
 
 
+@contextlib.contextmanager
+def service(events: int) -> Iterator[list[str]]:
+    """The options that name a service with so many events; it sends them as fast as they are taken."""
+    command = [ROOT / ".tools" / "bin" / "loadserver", "--events", str(events)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            yield ["--endpoint", json.loads(server.stdout.readline())["address"], "--plaintext"]
+        finally:
+            server.terminate()
+
+
+def ingest(folder: Path, events: int) -> tuple[float, float]:
+    with service(events) as options:
+        limits = ["--max-events", events, "--max-in-flight", 200, "--log-level", "error"]
+        return peak("ingest", "--lake", folder, *options, *limits)
+
+
+def after(epochs: int, folder: Path, of_tables: int) -> None:
+    """What commands take at their start, in a lake with so many epochs."""
+    month.make(str(folder), epochs, of_tables)
+    store = open_store(LakeLocation(str(folder)))
+    lake_options = ["--lake", folder, "--log-level", "error"]
+    what = f"after {epochs:,} epochs of {of_tables} files"
+    for command in ("status", "audit"):
+        show(f"{command} {what}", *peak(command, *lake_options))
+    payloads = month.received(epochs + 1, of_tables)["payload"].to_pylist()
+    SegmentWriter(store).write(month.SOURCE, payloads, [time.time_ns() // 1000] * of_tables)
+    show(f"publish one more {what}", *peak("publish", *lake_options))
+    show(f"ingest one event {what}", *ingest(folder, 1))
+    shutil.rmtree(folder)
+
+
 def show(name: str, seconds: float, megabytes: float) -> None:
     print(f"| {name} | {megabytes:,.0f} MB | {seconds:.1f} s |", flush=True)
 
@@ -84,6 +121,9 @@ def main() -> None:
     )
     parser.add_argument("--dates", type=int, nargs="*", default=[1, 30, 2_000])
     parser.add_argument("--large", type=int, nargs="*", default=[1, 10, 100, 300])
+    parser.add_argument("--ingest", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--epochs", type=int, nargs="*", default=[1, month.EPOCHS])
+    parser.add_argument("--tables", type=int, default=month.TABLES, help="files in each of these epochs")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="bounds-"))
     try:
@@ -95,6 +135,11 @@ def main() -> None:
         for events in options.large:
             made = journal(folder / "c", sms(text_bytes=4 << 20), events, segment_events=25)
             show(f"publish {events:,} events of 4 MiB, 25 to a segment", *publish(made))
+        for events in options.ingest:
+            show(f"ingest {events:,} events, 200 in flight", *ingest(folder / "d", events))
+            shutil.rmtree(folder / "d")
+        for epochs in options.epochs:
+            after(epochs, folder / "e", options.tables)
     finally:
         shutil.rmtree(folder)
 

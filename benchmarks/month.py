@@ -1,0 +1,114 @@
+"""Makes a lake with a history, quickly: a month of one-minute epochs (43,200), committed, as publishing leaves it.
+
+Every object is what the rooms of publish write: files of rows that were decoded from deliveries, one for each epoch
+and table; seals, manifests, checkpoints; the retained copies of the last day. `audit --deep` passes. Only what would
+take hours is left out: a Beam run for each epoch, and waiting for the disk.
+
+    python benchmarks/month.py LAKE [EPOCHS [TABLES]]
+"""
+
+import functools
+import multiprocessing
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import lake
+import pyarrow as pa
+from wgtwo.events.v0 import events_pb2 as v0
+
+from pipeline import checkpoint, epochs, journal, tables, write
+from pipeline.decode import decode
+from pipeline.manifest import (
+    Manifest,
+    Outcome,
+    Parameters,
+    Received,
+    Sealed,
+    SegmentRef,
+    TableCount,
+    combine,
+    manifest_key,
+    sealed_key,
+)
+from pipeline.retained import retain
+from pipeline.store import LakeLocation, Store, open_store
+
+EPOCHS = 30 * 24 * 60
+TABLES = 3
+START = datetime.fromtimestamp(lake.START_SECONDS, UTC)
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+SOURCE = journal.Source("v0.benchmark", "v0", "Subscribe")
+
+
+def make(folder: str, number: int = EPOCHS, of_tables: int = TABLES) -> None:
+    """Fills a new lake with so many epochs, each of an event and a file for so many tables (at most 11)."""
+    store = open_store(LakeLocation(folder))
+    store.check()
+    epochs.keep_descriptors(store, tables.current_descriptors())
+    every, end = epochs.CHECKPOINT_EVERY_EPOCHS, number + 1
+    batches = [range(first, min(first + every, end)) for first in range(1, end, every)]
+    publish_batch = functools.partial(publish, folder, of_tables, number - DAY // MINUTE)
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as processes:
+        for manifests in processes.map(publish_batch, batches):
+            if len(manifests) == every:
+                checkpoint.write(store, checkpoint.newest(store), manifests)
+
+
+def publish(folder: str, of_tables: int, expired: int, batch: range) -> list[Manifest]:
+    """Publishes some epochs; the retained copies of those up to `expired` are not there."""
+    os.fsync = lambda _: None
+    store, descriptors = open_store(LakeLocation(folder)), tables.current_descriptors()
+    parameters = Parameters(epochs.keep_descriptors(store, descriptors))
+    deliveries = pa.concat_batches([received(epoch, of_tables) for epoch in batch])
+    decoded = decode(deliveries, api=SOURCE.api, method=SOURCE.method, descriptors=descriptors)
+    manifests = []
+    for at, epoch in enumerate(batch):
+        rows = {name: table.slice(at, 1) for name, table in decoded.tables.items()}
+        manifests.append(commit(store, parameters, epoch, rows, keep=epoch > expired))
+    return manifests
+
+
+def received(epoch: int, of_tables: int = TABLES) -> pa.RecordBatch:
+    """The deliveries of an epoch's minute: an event for each of so many tables."""
+    moment = START + epoch * MINUTE
+    payloads = []
+    for number, event in enumerate(lake.bodies()[:of_tables]):
+        event.metadata.sequence = epoch * of_tables + number
+        event.timestamp.FromDatetime(moment)
+        payloads.append(v0.SubscribeEventsResponse(event=event).SerializeToString())
+    return journal.batch(payloads, [int(moment.timestamp()) * 1_000_000] * len(payloads))
+
+
+def commit(
+    store: Store, parameters: Parameters, epoch: int, rows: dict[str, pa.Table], *, keep: bool
+) -> Manifest:
+    """Seals an epoch of one segment, writes its files and commits it; `keep`: its retained copy has not expired."""
+    moment, count = START + epoch * MINUTE, len(rows)
+    segment = journal.SegmentName(SOURCE.subscription, moment, "benchmark", epoch, count).key
+    data = journal.encode(SOURCE, "benchmark", epoch, moment, received(epoch, count))
+    member = SegmentRef(segment, count, len(data))
+    copy = SegmentRef(f"retained/{epoch:010d}-0000.arrow", count, len(data))
+    store.create(sealed_key(epoch), Sealed(epoch, moment, "benchmark", parameters, (member,)).to_bytes())
+    if keep:
+        store.create(segment, data)
+        copy = retain(store, epoch, 0, [member]).copy
+        store.delete([segment])
+    files = [
+        file for name, table in rows.items() for file in write.write(store, table, name, epoch, parameters)
+    ]
+    outcome = Outcome(
+        received=count,
+        subscriptions={SOURCE.subscription: Received(count, moment)},
+        tables={name: TableCount(published=1) for name in rows},
+        files=tuple(files),
+        retained=(copy,),
+    )
+    manifest = combine(epoch, moment, epoch - 1, [outcome])
+    store.create(manifest_key(epoch), manifest.to_bytes())
+    return manifest
+
+
+if __name__ == "__main__":
+    make(sys.argv[1], *map(int, sys.argv[2:]))
