@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from types import FrameType
@@ -26,7 +27,6 @@ from pipeline.usage import PROGRAM, help_text, overview
 _LOG = logging.getLogger(__name__)
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _MODULES: Final = {"sandbox": "pipeline.sandbox.command", "ingest": "pipeline.run", "publish": "pipeline.run"}
 """Where a command is, if not in the module of its name; imported only when it is asked for."""
 _FUNCTIONS: Final = {"sandbox": "run"}
@@ -37,15 +37,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     For the main thread: SIGINT and SIGTERM let a command clean up; those that have more to do take them over.
     """
-    handlers = {number: signal.signal(number, _stop) for number in _SIGNALS}
+    interrupted = threading.Event()
+
+    def stop(_: int, __: FrameType | None) -> None:
+        for number in handlers:
+            signal.signal(number, signal.SIG_DFL)  # the second one ends the process at once
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    handlers = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         code = _main(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
-    except PipelineError as error:
-        return _fail(error, str(error), error.exit_code)
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
+        if interrupted.is_set():  # libraries make errors of their own of an interruption
+            return INTERRUPTED
+        if isinstance(error, PipelineError):
+            return _fail(error, str(error), error.exit_code)
         if isinstance(error, BrokenPipeError) and _nobody_reads():
             return BROKEN_PIPE
         return _fail(error, f"unexpected {type(error).__name__}: {error} (--log-level debug shows where)", 1)
@@ -53,12 +63,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for number, handler in handlers.items():
             signal.signal(number, handler)
     return code
-
-
-def _stop(_: int, __: FrameType | None) -> None:
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_DFL)  # the second one ends the process at once
-    raise KeyboardInterrupt
 
 
 def _main(arguments: list[str]) -> int:
