@@ -152,7 +152,7 @@ def figures(stage: Stage, status: dict[str, Any], reader: PlainReader) -> str:
 {stage.kills.total()} kills: {told(stage.kills)}
 {stage.troubles.total()} other troubles: {told(stage.troubles)}
 {len(stage.refusals)} refusals to start without a lake
-{len(books.emitted):,} events emitted in {stage.lives} lives of the service, {books.deliveries:,} deliveries by its books
+{len(books.emitted):,} events emitted in {stage.lives} lives of the service, in {books.deliveries:,} deliveries
 {len(books.emitted) - len(books.acked):,} not acked when the service was killed, {lost:,} of them lost with it
 {status["received"]:,} deliveries journaled, {status["duplicates"]:,} duplicates dropped
 {status["published"]:,} events published, {status["quarantined"]:,} quarantined, in {status["epochs"]} epochs
