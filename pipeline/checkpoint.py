@@ -8,7 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Self
 
 import pyarrow as pa
@@ -153,6 +153,12 @@ def write(store: Store, base: Checkpoint, manifests: Sequence[Manifest]) -> None
     # One that is there is another publisher's, or another pyarrow version's: it says the same.
     with contextlib.suppress(AlreadyExistsError):
         store.create(f"{ROOT}{last.epoch:010d}.parquet", sink.getvalue())
+
+
+def expire(store: Store, before: datetime) -> None:
+    """Deletes the checkpoints made before a time, never the newest. All together they would outgrow the tables."""
+    older = list(store.list(ROOT))[:-1]
+    store.delete([info.key for info in older if info.modified < before])
 
 
 def _table(manifests: Iterable[Manifest]) -> pa.Table:

@@ -37,6 +37,8 @@ from pipeline.store import ObjectInfo, Store
 _LOG = logging.getLogger(__name__)
 
 CHECKPOINT_EVERY_EPOCHS = 256
+CHECKPOINTS_KEPT = timedelta(days=1)
+"""Far longer than anybody goes on reading one after a newer one has come."""
 LARGE_BYTES = 64 * 1024
 _MANY_HEARTBEATS = 1_000
 
@@ -333,3 +335,4 @@ def expire(store: Store, retention: timedelta) -> None:
     )
     if past.committed - past.base.epoch >= CHECKPOINT_EVERY_EPOCHS:
         checkpoint.write(store, past.base, past.manifests)
+        checkpoint.expire(store, datetime.now(UTC) - CHECKPOINTS_KEPT)
