@@ -9,6 +9,7 @@ from datetime import UTC
 import pyarrow as pa
 
 from pipeline import checkpoint
+from pipeline.audit_lists import listed
 from pipeline.checkpoint import Checkpoint, Totals
 from pipeline.errors import CorruptError, NotFoundError
 from pipeline.findings import Findings
@@ -52,8 +53,8 @@ class Ledger:
 
 def read(store: Store, findings: Findings, *, deep: bool) -> Ledger:
     """Reads every seal and manifest if `deep`, else those after the newest checkpoint."""
-    manifests, seals = _listed(store, findings)
     base = _checkpoint(store, findings)
+    manifests, seals = _listed(store, findings, base.epoch)
     last = max([*manifests, base.epoch])
     for number in range(1, last + 1):
         if number not in manifests:
@@ -99,10 +100,11 @@ def epoch_of(key: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def _listed(store: Store, findings: Findings) -> tuple[set[int], set[int]]:
-    """The numbers of the manifests and of the seals."""
+def _listed(store: Store, findings: Findings, known: int) -> tuple[set[int], set[int]]:
+    """The numbers of the manifests and of the seals; `known` epochs are expected."""
+    expected = [key(number) for number in range(1, known + 1) for key in (manifest_key, sealed_key)]
     numbers: dict[str, set[int]] = {"manifest": set(), "sealed": set()}
-    for info in store.list(EPOCHS):
+    for info in listed(store, EPOCHS, expected):
         match = _KEY.fullmatch(info.key)
         if match:
             numbers[match[2]].add(int(match[1]))

@@ -1,32 +1,36 @@
 """Proves that the objects of a lake are those that its manifests name, by listings and Parquet footers."""
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
-from typing import Any, TypeVar
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import journal
 from pipeline.audit_epochs import QUARANTINE, Ledger, epoch_of
+from pipeline.audit_lists import in_threads, listed
 from pipeline.errors import CorruptError, NotFoundError
 from pipeline.findings import Findings
 from pipeline.manifest import Manifest, TableFile, manifest_key, sealed_key
 from pipeline.store import ObjectInfo, Store
 
 RETAINED = "retained/"
-
-T = TypeVar("T")
-R = TypeVar("R")
+TABLES = "tables/"
 
 
 def check_files(store: Store, findings: Findings, ledger: Ledger) -> None:
     """Every file that a manifest names is there with its size, and there is no other but the open epoch's."""
-    listed = _in_turn(store.list(f"{QUARANTINE}/"), store.list("tables/"))
-    expected = zip(ledger.files["key"].to_pylist(), ledger.files["bytes"].to_pylist(), strict=True)
+    keys = ledger.files["key"].to_pylist()
+    start = bisect_left(keys, TABLES)
+    there = chain(
+        listed(store, f"{QUARANTINE}/", keys[:start]),
+        listed(store, TABLES, keys[start:]),
+    )
+    expected = zip(keys, ledger.files["bytes"].to_pylist(), strict=True)
     extra: list[str] = []
-    for key, size, info in _merge(expected, listed):
+    for key, size, info in _merge(expected, there):
         if info is None:
             findings.add("missing_file", key, f"epoch {epoch_of(key)} published it; restore it from a copy")
         elif size is None:
@@ -119,14 +123,6 @@ def check_footers(store: Store, findings: Findings, ledger: Ledger) -> None:
         findings.proved["footers"] += 1
 
 
-def in_threads(function: Callable[[T], R], items: Iterable[T], at_once: int = 16) -> Iterator[R]:
-    """Like `map`, a few at once; never more than a few ahead."""
-    iterator = iter(items)
-    with ThreadPoolExecutor(at_once) as threads:
-        while chunk := list(islice(iterator, 4 * at_once)):
-            yield from threads.map(function, chunk)
-
-
 def _difference(file: TableFile, footer: pq.FileMetaData) -> str:
     """How a footer contradicts the manifest."""
     if footer.num_rows != file.rows:
@@ -198,11 +194,6 @@ def _note_size(findings: Findings, key: str, found: int, said: int) -> None:
 def _batches(files: pa.Table) -> Iterator[list[dict[str, Any]]]:
     for batch in files.to_batches(max_chunksize=1_000):
         yield batch.to_pylist()
-
-
-def _in_turn(*listings: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
-    for listing in listings:
-        yield from listing
 
 
 def _merge(

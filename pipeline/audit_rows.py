@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from pipeline import duck, epochs, journal
 from pipeline.audit_epochs import QUARANTINE, Ledger
-from pipeline.audit_objects import in_threads
+from pipeline.audit_lists import in_threads
 from pipeline.decode import decode
 from pipeline.errors import CorruptError, NotFoundError
 from pipeline.findings import Findings

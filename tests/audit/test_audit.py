@@ -7,7 +7,7 @@ import lakes
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import audit, checkpoint, epochs, positions
+from pipeline import audit, audit_lists, checkpoint, epochs, positions
 from pipeline.audit_rows import Rows
 from pipeline.findings import KINDS
 
@@ -125,6 +125,17 @@ def test_a_checkpoint_is_no_difference(lake, deep):
     checkpoint.write(lake, past.base, past.manifests)
     lakes.publish(lake)
     assert found(lake, deep) == set()
+
+
+@pytest.mark.parametrize("together", [1, 2, 3])
+def test_a_listing_in_parts_is_the_listing(store, monkeypatch, together):
+    """Whatever is expected and whatever is there: each object once, in order."""
+    monkeypatch.setattr(audit_lists, "LISTED_TOGETHER", together)
+    keys = [f"tables/{name}" for name in ("a/1", "a/2", "a/3", "b/1", "b/2", "c/1", "c/x/2", "c/x/3")]
+    for key in ["quarantine/1", *keys, "zones/1"]:
+        store.create(key, b"x")
+    for expected in ([], keys, keys[1::2], ["tables/0", "tables/a/25", "tables/c/x/2", "tables/z"]):
+        assert [info.key for info in audit_lists.listed(store, "tables/", expected)] == keys
 
 
 def test_a_deep_audit_of_many_epochs_of_a_day_reads_each_file_a_few_times(store, monkeypatch):
