@@ -8,6 +8,7 @@
 """
 
 import contextlib
+import re
 import threading
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -33,6 +34,7 @@ class FaultServer:
         self.ignores_conditions = False
         self.region = "us-east-1"
         self.requests: list[str] = []
+        self.scopes: set[str] = set()  # what requests are signed with: "key/region"
         self.lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (_Handler,), {"s3": self}))
         self._server.daemon_threads = True
@@ -76,6 +78,10 @@ class _Handler(BaseHTTPRequestHandler):
         key = unquote(url.path).removeprefix("/a-lake").removeprefix("/")
         with self.s3.lock:
             self.s3.requests.append(self.command)
+            if signed := re.search(
+                r"Credential=(\w+)/\d+/([\w-]+)/s3/", self.headers.get("Authorization", "")
+            ):
+                self.s3.scopes.add(f"{signed[1]}/{signed[2]}")
             fault = self.s3.take_fault(self.command)
             status, headers, answer = 0, {}, b""
             if fault is None or fault.done:

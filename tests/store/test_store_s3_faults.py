@@ -224,6 +224,26 @@ def test_unknown_profile(server, monkeypatch):
         S3LakeStore(LakeLocation("s3://a-lake/p", server.endpoint)).check()
 
 
+def test_a_profile_gives_all(server, monkeypatch, tmp_path):
+    """Credentials, region and endpoint come from ~/.aws by the profile's name; both clients sign with them."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    server.region = "eu-north-1"
+    settings = f"[profile lake]\nregion = eu-north-1\nendpoint_url = {server.endpoint}\n"
+    for variable, text in (
+        ("AWS_CONFIG_FILE", settings),
+        ("AWS_SHARED_CREDENTIALS_FILE", "[lake]\naws_access_key_id = ofprofile\naws_secret_access_key = x\n"),
+    ):
+        (tmp_path / variable).write_text(text)
+        monkeypatch.setenv(variable, str(tmp_path / variable))
+    monkeypatch.setenv("AWS_PROFILE", "lake")
+    store = S3LakeStore(LakeLocation("s3://a-lake/p"))
+    store.check()
+    store.create("a", b"x")
+    assert bytes(store.read("a")) == b"x"
+    assert server.scopes == {"ofprofile/eu-north-1"}
+
+
 def test_credentials_are_renewed(server, lake, monkeypatch):
     """Temporary credentials are asked for again and again, so that a role's renewal arrives in time."""
     asked = threading.Event()
