@@ -15,7 +15,7 @@ def test_tls_short_tokens_cut_streams_and_a_failing_token_endpoint(
 ):
     """Tokens of 3 s, streams cut every 4 s, no token at first: 6,000 events at 500/s arrive once each."""
     service = sandbox(
-        *("--rate", 500, "--count", 6_000, "--types", types, "--tls-dir", tmp_path / "tls"),
+        *("--rate", 0, "--count", 6_000, "--types", types, "--tls-dir", tmp_path / "tls"),
         *("--oauth-address", "127.0.0.1:0", "--oauth-client", f"{CLIENT}:{SECRET}"),
         *("--token-lifetime", "3s", "--cut-streams", "4s", "--fail-tokens", 3),
     )
@@ -25,11 +25,13 @@ def test_tls_short_tokens_cut_streams_and_a_failing_token_endpoint(
         *("--token-url", tokens, "--lake", lake, "--until-idle", "6s", "--publish-every", "3s"),
         env=CREDENTIALS,
     )
+    wait_until(service.groups, 60, "a stream", lambda: process.stderr)
+    service.set_rate(500)
     process.succeeds(200)
     state = service.state()
     assert state["emitted"][api] == 6_000
     assert state["counts"]["fail_tokens"] == 3
-    assert state["counts"]["token_requests"] >= 8, "tokens were not renewed in the middle of it"
+    assert state["counts"]["token_requests"] >= 3 + 12 / 3, "tokens were not renewed in the middle of 12 s"
     assert state["counts"]["streams_ended"] >= 2
     assert "failed acks 0" in process.stderr, "an ack went out with a token that had expired"
     assert_each_once(service.identities(api), lake)

@@ -80,7 +80,7 @@ def test_a_token_that_is_refused_is_fetched_anew(sandbox, command, lake):
 
 
 @pytest.mark.heavy
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 def test_a_connection_that_dies_silently_is_replaced(sandbox, command, lake):
     """A middlebox forgets all connections, on both sides, without a word: keepalive notices, nothing is lost."""
     service = sandbox("--rate", 50, "--types", "sms,voice")
@@ -105,8 +105,9 @@ def test_a_connection_that_dies_silently_is_replaced(sandbox, command, lake):
     service.set_rate(0)
     wait_until(
         lambda: not any(service.groups()[0][name] for name in ("backlog", "unacked", "waiting")),
-        60,
+        120,  # the service, too, needs its keepalive to see that the first stream is dead, and sends on it until then
         "every event is acked",
+        lambda: (service.groups(), process.stderr),
     )
     process.send(signal.SIGTERM)
     process.succeeds(30)
