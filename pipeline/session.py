@@ -269,17 +269,18 @@ class Session:
             self._covered_until = until
 
     def _record_missed(self, since: timedelta, overlap: timedelta) -> None:
-        """Records what the service had dropped `since` ago and that nobody has received, an overlap included.
+        """Records what the service had dropped `since` ago, if it is from `overlap` or more before `covered_until`.
 
         Before `covered_until` moves past it: a process that ends here must notice it again. And other members take
         what one has covered for seen to: none may say so before it has looked.
         """
         if self._covered_until is None:
             self._insist(self._look_up)
+            overlap = self.settings.overlap
         kept_from = datetime.now(UTC) - since - self._history
         if self._covered_until and self._covered_until - overlap < kept_from - _SHORTEST_GAP:
             self._insist(self._look_up)  # another member may have gone on meanwhile
-            start = self._covered_until - overlap
+            start = self._covered_until - self.settings.overlap
             self._insist(
                 lambda: positions.record_missed(self._store, self.member.subscription, start, kept_from)
             )

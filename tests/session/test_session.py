@@ -335,7 +335,7 @@ def test_an_outage_of_the_lake_is_a_gap(world):
     session.journal(received)
     session.receive(0.5)
     (gap,) = world.gaps()
-    assert gap.start == covered
+    assert gap.start == covered - SETTINGS.overlap
     assert abs(gap.end - (world.now() - timedelta(minutes=30))) < timedelta(seconds=1)
 
 
@@ -403,7 +403,7 @@ def test_a_backlog_that_the_service_drops_meanwhile_is_a_gap(world):
     wait_until(lambda: session.counters.snapshot()["acked"] == 4, 10, "acks")
     session.receive(0.5)
     (gap,) = world.gaps()
-    assert (gap.start, gap.end) == (at, world.now() - timedelta(minutes=30))
+    assert (gap.start, gap.end) == (at - SETTINGS.overlap, world.now() - timedelta(minutes=30))
 
 
 def test_what_another_member_got_is_no_gap(world):

@@ -446,6 +446,7 @@ class World:
                 "random": SimpleNamespace(uniform=lambda low, high: (low + high) / 2),
                 "open_store": lambda location: self._known[location.url].store,
                 "open_transport": open_transport,
+                "_LAKE_RETRY_SECONDS": 20.0,  # the lake is away for half an hour
             },
             subscribe: {"time": clock, "worker": lambda: self.current.worker, "BUNDLE_SECONDS": 1.0},
             journal: {"datetime": datetime_of(clock), "secrets": secrets},
