@@ -21,10 +21,10 @@ sandbox: $(INSTALLED) ## serve made-up events on 127.0.0.1:50051, with a page on
 	$(BIN)/wgtwo-pipeline sandbox --admin-address 127.0.0.1:8080
 
 test: $(INSTALLED_DEV) ## run the tests that need nothing but Python
-	$(BIN)/python -m pytest -q -m "not heavy"
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile -m "not heavy"
 
 heavy: $(INSTALLED_HEAVY) tools ## run the tests with real S3, Spark, Flink, Prism, grpcurl, kills and chaos (Go, Java, Maven)
-	$(BIN)/python -m pytest -q -m heavy
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m heavy --durations 30
 
 check: $(INSTALLED_DEV) ## types, lint, format
 	$(BIN)/mypy

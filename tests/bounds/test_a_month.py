@@ -20,7 +20,7 @@ from pipeline.manifest import Parameters, manifest_key
 from pipeline.store import LakeLocation, open_store
 from pipeline.tables import current_descriptors
 
-TABLES = 2
+TABLES = 1
 EVERY = epochs.CHECKPOINT_EVERY_EPOCHS
 A_FEW = 20
 

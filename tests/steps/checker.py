@@ -78,6 +78,11 @@ class Checker:
             self._expect(int(match[1]) in self._manifests, f"{key} was deleted before its epoch is committed")
             age = now - self._put_at[key]
             self._expect(age >= self._retention, f"{key} was deleted after {age}")
+        elif match := _CHECKPOINT.fullmatch(key):
+            newer = any(
+                (other := _CHECKPOINT.fullmatch(each)) and other[1] > match[1] for each in self._objects
+            )
+            self._expect(newer, f"{key} was deleted, and it was the newest")
         else:
             self.violation(f"{key} was deleted")
 

@@ -20,7 +20,7 @@ def broken(story, plans):
 def announce(capsys, text):
     """Prints a line although pytest captures what tests print."""
     with capsys.disabled():
-        sys.stdout.write(f"\n{text}\n")
+        sys.stderr.write(f"\n{text}\n")
 
 
 def every(plans, stride, start=0):

@@ -24,7 +24,7 @@ def test_undisturbed(story):
 @pytest.mark.parametrize("at", range(len(STORIES)), ids=STORY_NAMES)
 def test_a_process_dies_or_an_answer_is_lost(at, capsys):
     """Whatever dies or is lost at a step, a fresh start runs to the end with all promises kept."""
-    struck, found = broken(STORIES[at], every(faults(told(STORIES[at])), 23, at))
+    struck, found = broken(STORIES[at], every(faults(told(STORIES[at])), 47, at))
     announce(capsys, f"{STORIES[at].name}: stopped at {struck} steps")
     assert not found
 
@@ -32,7 +32,7 @@ def test_a_process_dies_or_an_answer_is_lost(at, capsys):
 @pytest.mark.parametrize("at", range(len(STORIES)), ids=STORY_NAMES)
 def test_a_zombie_goes_on(at, capsys):
     """A process that freezes at a step, and goes on beside or after its successor, breaks no promise."""
-    struck, found = broken(STORIES[at], every(zombies(told(STORIES[at]), (2, 21, None)), 131, at))
+    struck, found = broken(STORIES[at], every(zombies(told(STORIES[at]), (2, 21, None)), 293, at))
     announce(capsys, f"{STORIES[at].name}: {struck} zombies")
     assert not found
 
