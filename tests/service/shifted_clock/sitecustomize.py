@@ -1,7 +1,7 @@
 """Lets the pipeline's processes live some seconds in the future: on PYTHONPATH, Python runs this at the start.
 
-Only the time of day is moved, as for somebody who comes back later: waiting takes as long as ever. `datetime` is
-replaced in the pipeline's own modules alone, since C code takes no other class for it.
+Only the time of day is moved, as for somebody who comes back later, and only for the pipeline's own modules: C code
+takes no other class for `datetime`, and grpc makes deadlines of `time.time` that it then waits for by the real clock.
 """
 
 import datetime
@@ -9,9 +9,16 @@ import os
 import sys
 import time
 from importlib.machinery import PathFinder
+from types import ModuleType
 
 _AHEAD_SECONDS = float(os.environ.get("CLOCK_AHEAD_SECONDS", "0"))
-_time, _time_ns, _datetime = time.time, time.time_ns, datetime.datetime
+_datetime = datetime.datetime
+_shifted_time = ModuleType("time")
+_shifted_time.__dict__.update(
+    vars(time),
+    time=lambda: time.time() + _AHEAD_SECONDS,
+    time_ns=lambda: time.time_ns() + int(_AHEAD_SECONDS * 1e9),
+)
 
 
 class _Instances(type):
@@ -28,7 +35,7 @@ class _Datetime(_datetime, metaclass=_Instances):
 
 
 class _Shifting(PathFinder):
-    """Finds the pipeline's modules as usual, and changes what `datetime` means in them."""
+    """Finds the pipeline's modules as usual, and changes what `datetime` and `time` mean in them."""
 
     @classmethod
     def find_spec(cls, fullname, path=None, target=None):
@@ -40,12 +47,12 @@ class _Shifting(PathFinder):
                 execute(module)
                 if getattr(module, "datetime", None) is _datetime:
                     module.datetime = _Datetime
+                if getattr(module, "time", None) is time:
+                    module.time = _shifted_time
 
             spec.loader.exec_module = exec_module
         return spec
 
 
 if _AHEAD_SECONDS:
-    time.time = lambda: _time() + _AHEAD_SECONDS
-    time.time_ns = lambda: _time_ns() + int(_AHEAD_SECONDS * 1e9)
     sys.meta_path.insert(0, _Shifting)
