@@ -284,7 +284,8 @@ class Session:
             self._insist(
                 lambda: positions.record_missed(self._store, self.member.subscription, start, kept_from)
             )
-            self._covered_until = max(self._covered_until, kept_from)
+            # What had not been dropped by then has been on its way since.
+            self._covered_until = max(self._covered_until, kept_from + since)
 
     def _ended(self, end: StreamEndedError) -> None:
         self._stream, self._confirmed = None, False
