@@ -47,8 +47,11 @@ def deduplicate(rows: pa.Table, identity: tuple[str, str], earlier: Iterable[pa.
     no other columns. Takes them one at a time and keeps of each only what has a timestamp in `rows`.
     """
     columns = list(identity)
-    moments = np.unique(_integers(rows["timestamp"]))
-    known = [_at(moments, table.select(columns)) for table in earlier]
+    known: list[pa.Table] = []
+    moments: Any = None  # sorting them is costly, and mostly nothing overlaps
+    for table in earlier:
+        moments = np.unique(_integers(rows["timestamp"])) if moments is None else moments
+        known.append(_at(moments, table.select(columns)))
     everything = pa.concat_tables([*known, rows.select(columns)])
     # The sort is stable and what is known comes first, so the first of equals is the one that counts.
     order = pc.sort_indices(everything, sort_keys=[(column, "ascending") for column in columns])

@@ -39,7 +39,7 @@ _LOG = logging.getLogger(__name__)
 CHECKPOINT_EVERY_EPOCHS = 256
 CHECKPOINTS_KEPT = timedelta(days=1)
 """Far longer than anybody goes on reading one after a newer one has come."""
-LARGE_BYTES = 64 * 1024
+HEAVY_BYTES = ((64 * 1024, 20), (1024, 5))
 _MANY_HEARTBEATS = 1_000
 
 
@@ -47,12 +47,13 @@ _MANY_HEARTBEATS = 1_000
 class Limits:
     """How much one epoch holds at most, so that a backlog of any size is published in bounded memory.
 
-    An epoch always holds at least one segment with deliveries, however large. Where deliveries are larger than
-    LARGE_BYTES, their bytes count four times: runners keep rows compressed, and only small ones shrink much.
+    An epoch always holds at least one segment with deliveries, however large. Where a segment's deliveries are larger
+    on average than HEAVY_BYTES says, its bytes count so many times: runners keep rows compressed, several times over,
+    and only small ones shrink much.
     """
 
-    rows: int = 400_000
-    bytes: int = 64 * 1024 * 1024
+    rows: int = 1_000_000
+    bytes: int = 320 * 1024 * 1024
     segments: int = 50_000
 
 
@@ -196,8 +197,8 @@ def _choose(waiting: Iterable[ObjectInfo], limits: Limits) -> list[SegmentRef]:
     rows = size = 0
     any_rows = False  # heartbeats alone would make no epoch, and wait forever before a segment that is large
     for name, info in oldest:
-        large = info.size > name.rows * LARGE_BYTES
-        rows, size = rows + name.rows, size + info.size * (4 if large else 1)
+        weight = next((times for bytes_, times in HEAVY_BYTES if info.size > name.rows * bytes_), 1)
+        rows, size = rows + name.rows, size + info.size * weight
         if any_rows and (rows > limits.rows or size > limits.bytes):
             break
         members.append(SegmentRef(info.key, name.rows, info.size))

@@ -171,7 +171,7 @@ def _shards(rows: pa.Table) -> Iterator[tuple[int, pa.Table]]:
 def _to_bytes(rows: pa.Table) -> bytes:
     """Compressed: a runner keeps these of a whole epoch in memory, several times over; and it is faster."""
     sink = pa.BufferOutputStream()
-    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
     with pa.ipc.new_stream(sink, rows.schema, options=options) as stream:
         stream.write_table(rows)
     return bytes(sink.getvalue())

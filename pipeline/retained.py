@@ -44,7 +44,7 @@ def retain(store: Store, epoch: int, number: int, segments: Sequence[SegmentRef]
     if unreadable and _is_committed(store, epoch):
         return None
     first = journal.SegmentName.parse(segments[0].key)
-    data = journal.encode(
+    contents = journal.Segment(
         source=whole[0].source if whole else journal.Source(first.subscription, "", ""),
         writer="retained",
         counter=number,
@@ -53,6 +53,14 @@ def retain(store: Store, epoch: int, number: int, segments: Sequence[SegmentRef]
         note=json.dumps([asdict(each) for each in unreadable]) if unreadable else "",
     )
     del whole  # memory: the copy is enough
+    data = journal.encode(
+        contents.source,
+        contents.writer,
+        contents.counter,
+        contents.covered_until,
+        contents.deliveries,
+        contents.note,
+    )
     key = f"{ROOT}{epoch:010d}-{number:04d}.arrow"
     try:
         store.create(key, data)
@@ -63,7 +71,7 @@ def retain(store: Store, epoch: int, number: int, segments: Sequence[SegmentRef]
             if _is_committed(store, epoch):
                 return None
             raise LakeError(f"{key} was deleted before its epoch was committed: publish again") from None
-    contents = journal.decode(key, memoryview(data))
+        contents = journal.decode(key, memoryview(data))
     found = tuple(Unreadable(**each) for each in json.loads(contents.note or "[]"))
     return Retained(SegmentRef(key, len(contents.deliveries), len(data)), contents, found)
 
