@@ -194,7 +194,8 @@ def _configuration(folder: Path, slots: int, rpc: int, rest: int) -> str:
         "heartbeat.timeout": 10000,
         "restart-strategy.type": "fixed-delay",
         "restart-strategy.fixed-delay.attempts": 1000000,
-        "restart-strategy.fixed-delay.delay": "1 s",
+        # Long enough that whoever polls the state of a job sees it RESTARTING.
+        "restart-strategy.fixed-delay.delay": "5 s",
         "state.checkpoints.dir": (folder / "checkpoints").absolute().as_uri(),
         "io.tmp.dirs": str((folder / "tmp").absolute()),
         "blob.storage.directory": str((folder / "blobs").absolute()),
