@@ -58,3 +58,18 @@ def test_a_service_that_comes_late_is_noticed(connect, server, release):
     server.stream = stream
     second = connect(server.target).stream(STREAM, b"")
     wait_until(lambda: second.connected)
+
+
+def test_the_connection_closes_only_when_nobody_watches_it(connect, server, monkeypatch):
+    """grpcio's watching thread would print a traceback: what it is told by is private, so a release may move it."""
+    transport = connect(server.target)
+    channel = transport._channel
+    watched = []
+    close = channel.close
+    monkeypatch.setattr(
+        channel, "close", lambda: (watched.append(channel._connectivity_state.polling), close())
+    )
+    stream = transport.stream(STREAM, b"")
+    wait_until(lambda: channel._connectivity_state.polling or stream.ended)
+    transport.close()
+    assert watched == [False]
