@@ -29,6 +29,11 @@ _SHORTEST_SECRET: Final = 6
 _secrets: set[str] = set()
 
 
+def is_told(failures: int) -> bool:
+    """Whether a failure is to be told that is the so-maniest in a row: at powers of two, so that it is no flood."""
+    return failures & (failures - 1) == 0
+
+
 def hide(secret: str) -> None:
     """From now on this text appears as `***` in every log line and error of this process, unless it is too short."""
     if len(secret) >= _SHORTEST_SECRET:

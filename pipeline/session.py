@@ -19,6 +19,7 @@ from pipeline.api import Method, Start, Terms
 from pipeline.config import Service
 from pipeline.errors import CorruptError, LakeError
 from pipeline.journal import SegmentWriter, Source
+from pipeline.logs import is_told
 from pipeline.metrics import JOURNALED, RECONNECTS, SEGMENTS, STREAMS, Counters
 from pipeline.store import LakeLocation, open_store
 from pipeline.transport import SILENT_SECONDS, Received, Stream, StreamEndedError, open_transport
@@ -27,6 +28,7 @@ _LOG = logging.getLogger(__name__)
 
 _FIRST_BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 0.2, 15.0
 _HEALTHY_AFTER_SECONDS = 5.0
+_WORTH_A_WARNING = 4
 _LAKE_RETRY_SECONDS = 1.0
 _SHORTEST_GAP = timedelta(seconds=5)
 _SAMPLE = 4
@@ -99,7 +101,7 @@ class Session:
         self._covered_until: datetime | None = None
         self._connected_at: float | None = None
         self._next_open_at = 0.0
-        self._backoff_seconds = _FIRST_BACKOFF_SECONDS
+        self._ends = 0  # in a row, of streams before they lived
         self._history = timedelta(seconds=settings.history_seconds)
         self._last_segment_at, self._last_asked_at = -math.inf, time.monotonic()
 
@@ -195,7 +197,7 @@ class Session:
                 break
             except LakeError as error:
                 failures += 1
-                if failures & (failures - 1) == 0:  # at powers of two: no flood
+                if is_told(failures):
                     _LOG.error("nothing is acked, the lake can't be written (try %d): %s", failures, error)
                 if self._stopping.wait(_LAKE_RETRY_SECONDS):
                     raise
@@ -247,7 +249,7 @@ class Session:
             # Asked from `overlap` before `covered_until`, the service sent what it still had when it was reached.
             self._record_missed(timedelta(seconds=connected_seconds), self.settings.overlap)
             self._confirmed = True
-            self._backoff_seconds = _FIRST_BACKOFF_SECONDS
+            self._ends = 0
         return True
 
     def _cover(self, received: Sequence[Received], had_room: bool) -> None:
@@ -289,7 +291,10 @@ class Session:
 
     def _ended(self, end: StreamEndedError) -> None:
         self._stream, self._confirmed = None, False
-        wait = self._backoff_seconds * random.uniform(0.5, 1.5)
-        self._backoff_seconds = min(self._backoff_seconds * 2, _LONGEST_BACKOFF_SECONDS)
+        wait = _FIRST_BACKOFF_SECONDS * 2.0 ** min(self._ends, 10)
+        wait = min(wait, _LONGEST_BACKOFF_SECONDS) * random.uniform(0.5, 1.5)
         self._next_open_at = time.monotonic() + wait
-        _LOG.info("%s; subscribing again in %.1f s", end, wait)
+        self._ends += 1
+        # A stream that ends is nothing special; one after the other before they live, and somebody may have to help.
+        level = logging.WARNING if self._ends >= _WORTH_A_WARNING and is_told(self._ends) else logging.INFO
+        _LOG.log(level, "%s; subscribing again in %.1f s", end, wait)

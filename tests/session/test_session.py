@@ -119,6 +119,17 @@ def test_a_stream_that_brought_something_was_healthy(world):
     assert world.clock.now - before == pytest.approx(0.2)
 
 
+def test_a_service_out_of_reach_is_warned_of(world, caplog):
+    """Not at once, for streams end every day; then at powers of two, until one lives."""
+    session = world.session(*[[CUT]] * 9, [[b"1"], CUT], [CUT])
+    with caplog.at_level("INFO"):
+        while len(world.transport.opened) < 11:
+            session.receive(60)
+    told = [record.levelname for record in caplog.records if "subscribing again" in record.getMessage()]
+    assert [number for number, level in enumerate(told, 1) if level == "WARNING"] == [4, 8]
+    assert len(told) >= 10
+
+
 def test_each_stream_is_asked_for_by_another_client(world):
     """So that the server never takes the new one for the old one; and reconnects are counted."""
     session = world.session([CUT], [CUT], [CUT])
