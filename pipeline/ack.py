@@ -5,11 +5,12 @@ import queue
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from pipeline import api
 from pipeline.api import Method
+from pipeline.logs import is_told
 from pipeline.metrics import UNACKABLE, Counters
 from pipeline.transport import CallResult, Transport
 
@@ -39,7 +40,7 @@ class Acker:
         self._transport, self._method, self._counters = transport, method, counters
         self._ack_timeout_seconds = ack_timeout_seconds
         self._timeout_seconds = min(_MOST_SECONDS, ack_timeout_seconds / _TRIES)
-        self._failing = 0  # batches in a row
+        self._failing = 0  # times in a row
         self._unanswered = 0
         self._failed: deque[tuple[float, int]] = deque()  # when, how many
         self._lock = threading.Lock()
@@ -83,14 +84,37 @@ class Acker:
             _LOG.warning("the last acks were not answered in time; their events may come again")
 
     def _run(self) -> None:
-        while (batch := self._batches.get()) is not None:
+        while batches := self._waiting():
+            requests = [request for batch in batches for request in batch.requests]
             try:
-                failed = self._send(batch.requests)
+                failed = self._send(requests)
             except Exception:  # a thread that dies would leave all that is handed in later unsent
                 _LOG.exception("acking failed; the events will come again")
-                failed = len(batch.requests)
-            self._count(-len(batch.requests), failed)
-            self._counters.settled(batch.group, len(batch.requests) - failed, failed)
+                failed = set(range(len(requests)))
+            start = 0
+            for batch in batches:
+                count = len(batch.requests)
+                lost = len(failed.intersection(range(start, start + count)))
+                self._count(-count, lost)
+                self._counters.settled(batch.group, count - lost, lost)
+                start += count
+
+    def _waiting(self) -> list[_Batch]:
+        """Blocks for a batch, and takes all that wait; empty when there will be no more.
+
+        Many small ones, one at a time, would each wait for the answers to those before.
+        """
+        batches: list[_Batch] = []
+        batch = self._batches.get()
+        while batch is not None:
+            batches.append(batch)
+            try:
+                batch = self._batches.get_nowait()
+            except queue.Empty:
+                return batches
+        if batches:
+            self._batches.put(None)  # for the next call
+        return batches
 
     def _count(self, unanswered: int, failed: int) -> None:
         with self._lock:
@@ -98,27 +122,30 @@ class Acker:
             if failed:
                 self._failed.append((time.monotonic(), failed))
 
-    def _send(self, requests: Sequence[bytes]) -> int:
-        """Returns how many could not be acked."""
+    def _send(self, requests: Sequence[bytes]) -> set[int]:
+        """Returns which could not be acked."""
+        left: dict[int, str] = dict.fromkeys(range(len(requests)), "")
         for _ in range(_TRIES):
-            results = self._transport.call_many(self._method.ack, requests, self._timeout_seconds)
-            pairs = zip(requests, results, strict=True)
-            failures = [(request, result) for request, result in pairs if not self._accepted(result)]
-            if not failures:
+            results = self._transport.call_many(
+                self._method.ack, [requests[index] for index in left], self._timeout_seconds
+            )
+            pairs = zip(left, results, strict=True)
+            left = {index: result.code for index, result in pairs if not self._accepted(result)}
+            if not left:
                 self._failing = 0
-                return 0
-            requests = [request for request, _ in failures]
-            if all(result.code == "DEADLINE_EXCEEDED" for _, result in failures):
+                return set()
+            if set(left.values()) == {"DEADLINE_EXCEEDED"}:
                 break  # it may well have counted, and waiting again would hold up the next ones
         self._failing += 1
-        if self._failing & (self._failing - 1) == 0:  # at powers of two: no flood
-            codes = _describe(Counter(result.code for _, result in failures))
-            _LOG.warning("%d acks failed (%s); their events will come again", len(failures), codes)
-        return len(failures)
+        if is_told(self._failing):
+            _LOG.warning(
+                "%d acks failed (%s); their events will come again", len(left), _describe(left.values())
+            )
+        return set(left)
 
     def _accepted(self, result: CallResult) -> bool:
         return result.response is not None and api.ack_accepted(self._method, result.response)
 
 
-def _describe(codes: Counter[str]) -> str:
-    return ", ".join(f"{code} × {count}" for code, count in sorted(codes.items()))
+def _describe(codes: Iterable[str]) -> str:
+    return ", ".join(f"{code} × {count}" for code, count in sorted(Counter(codes).items()))

@@ -99,20 +99,52 @@ def test_a_lost_answer_is_not_waited_for_again(acks):
 
 def test_one_lost_answer_does_not_hold_up_the_others(acks):
     """While one group waits for its answers, the next is sent."""
-    lost = threading.Event()
+    asked, lost = threading.Event(), threading.Event()
 
     def answer(request):
         if sequences([request]) == [1]:
+            asked.set()
             lost.wait(20)
         return OK
 
     acks.transport.answer = answer
     acks.ack(delivery(1))
+    assert asked.wait(20)
     for number in range(2, 12):
         acks.ack(delivery(number))
     wait_until(lambda: acks.counters.snapshot()["acked"] == 10)
     lost.set()
     assert acks.settle() == (11, 0)
+
+
+def test_what_waits_meanwhile_is_acked_together(acks):
+    """Where answers are slow, small groups do not wait for each other; each failure is counted where it belongs."""
+    asked, answered = threading.Barrier(2), {1: threading.Event(), 2: threading.Event()}
+
+    def answer(request):
+        (number,) = sequences([request])
+        if number in answered:
+            asked.wait(20)
+            answered[number].wait(20)
+        return CallResult("PERMISSION_DENIED", "", None) if number == 5 else OK
+
+    acks.transport.answer = answer
+    for number in answered:
+        acks.ack(delivery(number))
+        asked.wait(20)
+    for number in range(3, 8):
+        acks.ack(delivery(number))
+    answered[1].set()
+    wait_until(lambda: acks.counters.snapshot()["acks_failed"] == 1)
+    answered[2].set()
+    assert acks.settle() == (6, 1)
+    assert [sequences(requests) for requests in acks.transport.called] == [
+        [1],
+        [2],
+        [3, 4, 5, 6, 7],
+        [5],
+        [5],
+    ]
 
 
 def test_failures_are_told_at_powers_of_two(acks, caplog):

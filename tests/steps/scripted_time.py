@@ -1,6 +1,7 @@
 """Time, chance and threads as a script wants them: nothing moves unless the world says so."""
 
 import contextlib
+import queue
 import threading
 from collections import deque
 from concurrent.futures import Future
@@ -57,6 +58,11 @@ class Queue:
     def get(self):
         if not self._items:
             raise Idle
+        return self._items.popleft()
+
+    def get_nowait(self):
+        if not self._items:
+            raise queue.Empty
         return self._items.popleft()
 
 

@@ -7,6 +7,7 @@ second copy has taken over. After the story the world lets fresh processes finis
 
 import contextlib
 import itertools
+import queue
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -450,7 +451,11 @@ class World:
             },
             subscribe: {"time": clock, "worker": lambda: self.current.worker, "BUNDLE_SECONDS": 1.0},
             journal: {"datetime": datetime_of(clock), "secrets": secrets},
-            ack: {"time": clock, "threading": threading, "queue": SimpleNamespace(SimpleQueue=Queue)},
+            ack: {
+                "time": clock,
+                "threading": threading,
+                "queue": SimpleNamespace(SimpleQueue=Queue, Empty=queue.Empty),
+            },
             worker: {"threading": threading},
             deduplicate: {"ThreadPoolExecutor": Immediate},
             publish: {"open_store": lambda location: self._known[location.url].store},
