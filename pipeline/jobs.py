@@ -128,6 +128,7 @@ class Publisher:
 
     def __init__(self, config: Config) -> None:
         self._config, self._store = config, open_store(config.lake)
+        self._has_run = False
         self._settings = PublishSettings(
             lake=config.lake,
             writer=secrets.token_hex(4),
@@ -156,9 +157,11 @@ class Publisher:
                 )
             yield from (manifest for manifest in now.manifests if manifest.epoch > past.committed)
             past = now
-            _release_memory()
 
     def _run(self, pipeline: beam.Pipeline) -> None:
+        if self._has_run:
+            _release_memory()
+        self._has_run = True
         try:
             _finish(pipeline)
         except Exception as error:
@@ -169,8 +172,10 @@ class Publisher:
 
 
 def _release_memory() -> None:
-    """Gives back what an epoch took. Pipelines refer to themselves, and allocators keep what was freed, by thread:
-    Beam's are new in each run, so the process would grow from epoch to epoch.
+    """Gives back what the epoch before took.
+
+    Pipelines refer to themselves, and allocators keep what was freed, by thread: Beam's are new in each run, so the
+    process would grow from epoch to epoch.
     """
     gc.collect()
     pa.default_memory_pool().release_unused()

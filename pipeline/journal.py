@@ -26,6 +26,7 @@ DELIVERIES = pa.schema([("payload", pa.binary()), ("received_at", pa.timestamp("
 
 _FORMAT = b"1"
 _MAGIC = b"WG2SEG01"
+_TIME_CHARACTERS = len("20261124T235959.000000Z")
 _TRAILER_BYTES = 32 + len(_MAGIC)
 SEGMENT_BYTES = 8 * 1024 * 1024
 MOST_BYTES = 1 << 30
@@ -69,9 +70,9 @@ class SegmentName:
         try:
             root, subscription, _, _, name = key.split("/")
             time, writer, counter, rows = name.removesuffix(".arrow").split("-")
-            if root + "/" != ROOT or not name.endswith(".arrow"):
+            if root + "/" != ROOT or not name.endswith(".arrow") or len(time) != _TIME_CHARACTERS:
                 raise ValueError(key)
-            created_at = datetime.strptime(time, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
+            created_at = datetime.fromisoformat(time).astimezone(UTC)  # strptime takes ten times as long
             return cls(subscription, created_at, writer, int(counter), int(rows))
         except ValueError:
             raise CorruptError(
@@ -98,8 +99,12 @@ def encode(
     covered_until: datetime,
     deliveries: pa.RecordBatch,
     note: str = "",
+    compression: str | None = None,
 ) -> bytes:
-    """The bytes of a segment; the same arguments give the same bytes (of one pyarrow version)."""
+    """The bytes of a segment; the same arguments give the same bytes (of one pyarrow version).
+
+    `compression` is one of Arrow's, by name; `decode` reads all of them.
+    """
     schema = DELIVERIES.with_metadata(
         {
             "format": _FORMAT,
@@ -113,7 +118,7 @@ def encode(
         }
     )
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, schema) as stream:
+    with pa.ipc.new_stream(sink, schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as stream:
         stream.write_batch(deliveries.replace_schema_metadata(schema.metadata))
     body = sink.getvalue()
     return b"".join((body, hashlib.sha256(body).digest(), _MAGIC))

@@ -32,8 +32,36 @@ redelivery may have different ones.
 
 _SHARDS = 16
 
-Kept = tuple[int, str, pa.Table, int]
-"""Epoch, table, the rows of one partition that no earlier epoch has, and how many came."""
+
+@dataclass(frozen=True)
+class Kept:
+    """Of one partition, the rows that no earlier epoch has, and how many came."""
+
+    epoch: int
+    table: str
+    rows: pa.Table
+    came: int
+
+
+class KeptCoder(beam.coders.Coder):
+    """Tells the size of rows, which Beam asks for, and would pickle them to learn, though they stay in one stage."""
+
+    def encode(self, value: Kept) -> bytes:
+        """See Beam."""
+        return bytes(_PICKLE.encode(value))
+
+    def decode(self, encoded: bytes) -> Kept:
+        """See Beam."""
+        kept: Kept = _PICKLE.decode(encoded)
+        return kept
+
+    def estimate_size(self, value: Kept) -> int:
+        """In bytes, of the rows alone."""
+        return int(value.rows.nbytes)
+
+
+_PICKLE = beam.coders.PickleCoder()
+beam.coders.registry.register_coder(Kept, KeptCoder)
 
 
 @dataclass(frozen=True)
@@ -119,7 +147,7 @@ class Deduplicate(Room):
                 partition, part = partitions.popleft()
                 came, kept = len(part), self._kept(epoch, table, partition, part, past)
                 del part
-                yield epoch, table, kept, came
+                yield Kept(epoch, table, kept, came)
 
     def _kept(self, epoch: int, table: str, partition: str, rows: pa.Table, past: epochs.History) -> pa.Table:
         sealed = epochs.sealed(self.store, epoch)
@@ -132,9 +160,9 @@ class Deduplicate(Room):
         days = sorted({day + timedelta(days=near) for day in received for near in (-1, 0, 1)})
         files = [file for day in days for file in past.files(self.store, QUARANTINE, day)]
         kept = deduplicate.quarantine(self.store, rows, files)
-        yield epoch, QUARANTINE, kept.slice(0, 0), len(rows) - len(kept)
+        yield Kept(epoch, QUARANTINE, kept.slice(0, 0), len(rows) - len(kept))
         for _, part in tables.partitions(kept):
-            yield epoch, QUARANTINE, part, len(part)
+            yield Kept(epoch, QUARANTINE, part, len(part))
 
 
 class Write(Room):
@@ -142,12 +170,12 @@ class Write(Room):
 
     def process(self, element: Kept) -> Iterator[tuple[int, Outcome]]:
         """Writes one Parquet object, or several where they would be large."""
-        epoch, table, rows, came = element
-        parameters = epochs.sealed(self.store, epoch).parameters
-        files = write.write(self.store, rows, table, epoch, parameters)
+        rows, table = element.rows, element.table
+        parameters = epochs.sealed(self.store, element.epoch).parameters
+        files = write.write(self.store, rows, table, element.epoch, parameters)
         reasons = write.reasons(rows) if table == QUARANTINE else {}
-        count = TableCount(published=len(rows), duplicates=came - len(rows))
-        yield epoch, Outcome(tables={table: count}, files=tuple(files), reasons=reasons)
+        count = TableCount(published=len(rows), duplicates=element.came - len(rows))
+        yield element.epoch, Outcome(tables={table: count}, files=tuple(files), reasons=reasons)
 
 
 class Commit(Room):

@@ -17,6 +17,8 @@ from pipeline.manifest import SegmentRef, Unreadable, manifest_key
 from pipeline.store import Store
 
 ROOT = "retained/"
+COMPRESSION = "zstd"
+"""A week of copies is far more than its tables, and half of a publisher's time would go into writing them."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def retain(store: Store, epoch: int, number: int, segments: Sequence[SegmentRef]
         contents.covered_until,
         contents.deliveries,
         contents.note,
+        COMPRESSION,
     )
     key = f"{ROOT}{epoch:010d}-{number:04d}.arrow"
     try:

@@ -96,6 +96,7 @@ def test_times_of_other_zones_are_utc_in_names():
         "journal/",
         "journal/v0.test/2026-11-23/12/x.arrow",
         "journal/v0.test/20261123T120000.000000Z-w-00000001-5.arrow",
+        "journal/v0.test/2026-11-23/12/20261123-w-00000001-5.arrow",
         "retained/v0.test/2026-11-23/12/20261123T120000.000000Z-w-00000001-5.arrow",
         "journal/v0.test/2026-11-23/12/20261123T120000.000000Z-w-00000001-5.parquet",
         "journal/v0.test/2026-11-23/12/20261123T120000.000000Z-w-00000001-five.arrow",
