@@ -1,9 +1,11 @@
 """What every test gets."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from processes import Command, Service
 
 
 @pytest.fixture(autouse=True)
@@ -14,3 +16,31 @@ def _logging_as_it_was() -> Iterator[None]:
     yield
     root.setLevel(level)
     root.handlers[:] = handlers
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Iterator[Callable[..., Command]]:
+    """`command("run", "--for", "1s")` starts `wgtwo-pipeline run --for 1s`."""
+    started: list[Command] = []
+
+    def start(*arguments: object, env: dict[str, str] | None = None) -> Command:
+        started.append(Command(tmp_path / "output", *arguments, env=env))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.end()
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """`service("--count", 100)` starts a sandbox."""
+    started: list[Service] = []
+
+    def start(*options: object) -> Service:
+        started.append(Service(tmp_path / "output", *options))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.command.end()

@@ -1,38 +1,10 @@
-"""Starts the project's processes and ends them, whatever happens."""
+"""Starts `run` against a sandbox."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from processes import Command, Service
-
-
-@pytest.fixture
-def command(tmp_path: Path) -> Iterator[Callable[..., Command]]:
-    """`command("run", "--for", "1s")` starts `wgtwo-pipeline run --for 1s`."""
-    started: list[Command] = []
-
-    def start(*arguments: object, env: dict[str, str] | None = None) -> Command:
-        started.append(Command(tmp_path / "output", *arguments, env=env))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.end()
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
-    """`service("--count", 100)` starts a sandbox."""
-    started: list[Service] = []
-
-    def start(*options: object) -> Service:
-        started.append(Service(tmp_path / "output", *options))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.command.end()
 
 
 @pytest.fixture
