@@ -13,7 +13,6 @@ from pipeline.config import Config
 from pipeline.findings import MOST_FINDINGS, Findings
 from pipeline.manifest import iso
 from pipeline.reading import open_to_read
-from pipeline.status import accounted, gap_lines
 from pipeline.store import Store
 
 
@@ -85,8 +84,8 @@ def to_text(findings: Findings, ledger: Ledger, gaps: tuple[positions.Gap, ...])
     yield from map(str, findings.kept)
     if findings.total > MOST_FINDINGS:
         yield f"… and {findings.total - MOST_FINDINGS:,} more"
-    yield from gap_lines(gaps)
-    yield accounted(ledger.totals)
+    yield from (f"GAP         {gap}" for gap in gaps)
+    yield str(ledger.totals)
     proved = ", ".join(
         f"{count:,} {name.replace('_', ' ')}" for name, count in sorted(findings.proved.items())
     )

@@ -73,6 +73,13 @@ class Totals:
             reasons.update(manifest.reasons)
         return Totals(**counts, tables=tables, subscriptions=subscriptions, reasons=dict(reasons))
 
+    def __str__(self) -> str:
+        text = (
+            f"received {self.received:,} = published {self.published:,} + duplicates {self.duplicates:,} + "
+            f"quarantined {self.quarantined:,} + erased {self.erased:,}"
+        )
+        return text + (f" + unreadable {self.unreadable:,}" if self.unreadable else "")
+
     def to_json(self) -> dict[str, Any]:
         """As it stands in a checkpoint."""
         return {

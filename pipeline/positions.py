@@ -29,6 +29,12 @@ class Gap:
     start: datetime
     end: datetime
 
+    def __str__(self) -> str:
+        return (
+            f"events of {self.subscription} from {iso(self.start)} to {iso(self.end)} may be lost: "
+            "the service no longer had them"
+        )
+
     @property
     def key(self) -> str:
         """Where its record is: the same gap is recorded once, and again if it has grown."""

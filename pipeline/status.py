@@ -198,7 +198,7 @@ def to_text(found: Status) -> Iterator[str]:
     """The lines that `status` prints."""
     if not found.epochs and not found.journal.segments and not found.open_epoch:
         yield f"The lake {found.lake} is empty: nothing has been journaled yet. `wgtwo-pipeline run` fills it."
-        yield from gap_lines(found.gaps)
+        yield from (f"GAP         {gap}" for gap in found.gaps)
         return
     totals = found.totals
     yield f"Lake {found.lake}"
@@ -207,7 +207,7 @@ def to_text(found: Status) -> Iterator[str]:
         yield from tables_text(found)
         yield ""
     rows = [("epochs", f"{found.epochs:,} committed{_ago(found, found.committed_at, ', the last ')}")]
-    rows += [("", accounted(totals))] if found.epochs else []
+    rows += [("", str(totals))] if found.epochs else []
     rows += [("quarantine", f"{count:,} {reason}") for reason, count in sorted(totals.reasons.items())]
     if found.open_epoch:
         sealed_at = _ago(found, found.open_epoch.sealed_at)
@@ -224,16 +224,7 @@ def to_text(found: Status) -> Iterator[str]:
         yield f"{label:<11} {text}"
     for segment in found.unreadable:
         yield f"UNREADABLE  {segment.key}: {segment.rows:,} deliveries are in no table: {segment.reason}"
-    yield from gap_lines(found.gaps)
-
-
-def accounted(totals: checkpoint.Totals) -> str:
-    """The sum that every delivery is a part of, once."""
-    text = (
-        f"received {totals.received:,} = published {totals.published:,} + duplicates {totals.duplicates:,} + "
-        f"quarantined {totals.quarantined:,} + erased {totals.erased:,}"
-    )
-    return text + (f" + unreadable {totals.unreadable:,}" if totals.unreadable else "")
+    yield from (f"GAP         {gap}" for gap in found.gaps)
 
 
 def tables_text(found: Status) -> list[str]:
@@ -254,15 +245,6 @@ def tables_text(found: Status) -> list[str]:
         for name, each in held.items()
     ]
     return text_table(("table", "rows", "duplicates", "files", "size", "newest event (UTC)", "lag"), rows)
-
-
-def gap_lines(gaps: Iterable[positions.Gap]) -> Iterator[str]:
-    """A line for each time from which events may be lost."""
-    for gap in gaps:
-        yield (
-            f"GAP         events of {gap.subscription} from {iso(gap.start)} to {iso(gap.end)} may be lost: "
-            "the service no longer had them"
-        )
 
 
 def _holding_json(found: Status, holding: Holding) -> dict[str, Any]:
