@@ -323,9 +323,8 @@ def retire(store: Store, past: History) -> None:
         store.delete([info.key for info in journal.segments(store) if info.key in published])
 
 
-def expire(store: Store, retention: timedelta) -> None:
+def expire(store: Store, past: History, retention: timedelta) -> None:
     """Deletes retained copies older than `retention`, of committed epochs only; writes a checkpoint when due."""
-    past = load(store)
     horizon = datetime.now(UTC) - retention
     store.delete(
         [

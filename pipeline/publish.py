@@ -185,8 +185,9 @@ class Commit(Room):
         """Commits, then deletes what the manifest covers."""
         epoch, outcomes = element
         yield epochs.commit(self.store, epochs.sealed(self.store, epoch), outcomes)
-        epochs.retire(self.store, epochs.load(self.store))
-        epochs.expire(self.store, timedelta(seconds=self._settings.retention_seconds))
+        past = epochs.load(self.store, epochs.before(self.store, epoch))
+        epochs.retire(self.store, past)
+        epochs.expire(self.store, past, timedelta(seconds=self._settings.retention_seconds))
 
 
 def _shards(rows: pa.Table) -> Iterator[tuple[int, pa.Table]]:

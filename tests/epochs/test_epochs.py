@@ -403,7 +403,7 @@ def test_retained_copies_expire_by_age_and_only_of_committed_epochs(store):
     for key in (old, of_open, strange):
         store.overwrite(key, b"", long_ago)
     store.overwrite(fresh, b"")
-    epochs.expire(store, timedelta(days=1))
+    epochs.expire(store, epochs.load(store), timedelta(days=1))
     assert store.keys(retained.ROOT) == [fresh, of_open, strange]
 
 

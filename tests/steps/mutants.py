@@ -390,7 +390,7 @@ def _retire_all(patches):
 
 
 def _expire_all(patches):
-    def expire(store, retention):
+    def expire(store, past, retention):
         copies = store.list(retained.ROOT)
         store.delete([c.key for c in copies if c.modified < epochs.datetime.now(UTC) - retention])
 
@@ -399,7 +399,7 @@ def _expire_all(patches):
 
 def _expire_at_once(patches):
     original = epochs.expire
-    patches.setattr(epochs, "expire", lambda store, _: original(store, timedelta()))
+    patches.setattr(epochs, "expire", lambda store, past, _: original(store, past, timedelta()))
 
 
 def _checkpoint_misses_a_file(patches):
