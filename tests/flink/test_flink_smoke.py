@@ -55,8 +55,8 @@ def test_streaming_job_survives_kill_of_its_task_manager(flink: FlinkCluster, tm
     def lines() -> int:
         return len(out.read_text().splitlines()) if out.exists() else 0
 
-    # A checkpoint puts off the end of a bundle: with checkpoints as often as bundles (1 s by default) none ends.
-    streaming = ["--streaming", "--checkpointing_interval=1000", "--max_bundle_time_mills=200"]
+    # A checkpoint puts off the end of a bundle: where checkpoints come as often as bundles end, none ends.
+    streaming = ["--streaming", "--checkpointing_interval=5000", "--max_bundle_time_mills=200"]
     pipeline = beam.Pipeline(options=PipelineOptions(flink.options(*streaming)))
     _ = pipeline | beam.Impulse() | beam.ParDo(Endless()) | beam.Map(append)
     pipeline.run()
