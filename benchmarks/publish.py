@@ -1,7 +1,8 @@
 """Events/s of `publish` on one core against a bare script on the same segments, and its peak memory.
 
 Both run as processes of their own, bound to one core, in turns; what counts is the median. The start-up of each
-(importing Beam takes publish seconds; `run` pays it once) is measured by runs with one event and not counted.
+(importing Beam takes publish seconds; `run` pays it once) is measured in each round, by a run with one event and one
+that only imports, and not counted.
 """
 
 import argparse
@@ -53,21 +54,23 @@ def main() -> None:
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="benchmark-"))
     try:
-        idle = min(one_event(folder / f"one{number}") for number in range(options.rounds))
         imports = "import sys; sys.argv[1:] = []; import ptars, pyarrow.parquet, wgtwo.events.v0.events_pb2"
-        idle_script = min(timed([sys.executable, "-c", imports])[0] for _ in range(options.rounds))
         fill(folder / "journal", options.events)
-        ours, theirs, memory = [], [], []
+        ours, theirs, starts, memory = [], [], [], []
         for number in range(options.rounds):
             lake = folder / f"lake{number}"
             shutil.copytree(folder / "journal", lake)
+            idle_script = timed([sys.executable, "-c", imports])[0]
             bare = timed([sys.executable, str(ROOT / "benchmarks/script.py"), str(lake), str(folder / "out")])
+            idle = one_event(folder / f"one{number}")
             seconds, megabytes = publish(lake)
             ours.append(options.events / (seconds - idle))
             theirs.append(options.events / (bare[0] - idle_script))
+            starts.append((idle, idle_script))
             memory.append(megabytes)
             shutil.rmtree(lake)
             shutil.rmtree(folder / "out")
+        idle, idle_script = (statistics.median(each) for each in zip(*starts, strict=True))
         ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
         print(f"publish: {options.rounds} rounds of {options.events:,} events on one core, local lake")
         print(f"| publish, events/s | {statistics.median(ours):,.0f} (after a start of {idle:.1f} s) |")

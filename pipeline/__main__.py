@@ -3,10 +3,13 @@
 import os
 import sys
 
+from pipeline import memory
+
 # gRPC's core writes its own lines to standard error (handshakes, GOAWAY); what matters comes as an error anyway.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+memory.keep_little()
 
-from pipeline.cli import main
+from pipeline.cli import main  # noqa: E402 - nothing may import Arrow before
 
 if __name__ == "__main__":
     sys.exit(main())

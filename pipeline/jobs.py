@@ -1,8 +1,5 @@
 """Starts the two flows on Beam's runners."""
 
-import contextlib
-import ctypes
-import gc
 import logging
 import re
 import secrets
@@ -14,10 +11,9 @@ from typing import Any
 from urllib.parse import quote
 
 import apache_beam as beam
-import pyarrow as pa
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, StandardOptions
 
-from pipeline import api, epochs, errors, flows
+from pipeline import api, epochs, errors, flows, memory
 from pipeline.config import Config, Service
 from pipeline.errors import ConfigurationError, JobError, LakeError, PipelineError, ServiceError
 from pipeline.manifest import Manifest, Parameters
@@ -160,7 +156,7 @@ class Publisher:
 
     def _run(self, pipeline: beam.Pipeline) -> None:
         if self._has_run:
-            _release_memory()
+            memory.release()
         self._has_run = True
         try:
             _finish(pipeline)
@@ -169,18 +165,6 @@ class Publisher:
                 raise
             why = error if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
             raise JobError(f"the job that publishes failed: {why}") from error
-
-
-def _release_memory() -> None:
-    """Gives back what the epoch before took.
-
-    Pipelines refer to themselves, and allocators keep what was freed, by thread: Beam's are new in each run, so the
-    process would grow from epoch to epoch.
-    """
-    gc.collect()
-    pa.default_memory_pool().release_unused()
-    with contextlib.suppress(AttributeError, OSError):  # only glibc has it
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _finish(pipeline: beam.Pipeline) -> Any:
