@@ -45,13 +45,13 @@ def _option(kind: OptionKind, default: Any, text: str) -> Any:
 class Faults:
     """What goes wrong on purpose. Probabilities are 0 to 1; nothing goes wrong by default."""
 
-    cut_streams_seconds: float = _option("duration", 0.0, "end every stream after this time")
+    cut_streams_seconds: float = _option("duration", 0.0, "end every stream after this time; 0: never")
     cut_status: str = _option("str", "unavailable", "how streams are cut: ok, unavailable, or both by chance")
     stall_streams_seconds: float = _option(
-        "duration", 0.0, "send nothing more on a stream after this time, without ending it"
+        "duration", 0.0, "send nothing more on a stream after this time, without ending it; 0: never"
     )
     reset_connections_seconds: float = _option(
-        "duration", 0.0, "reset every TCP connection this often (Linux)"
+        "duration", 0.0, "reset every TCP connection this often (Linux); 0: never"
     )
     drop_acks: float = _option("float", 0.0, "probability that an ack is answered and not counted")
     refuse_acks: float = _option(

@@ -132,10 +132,10 @@ def test_one_is_written_when_it_is_due(monkeypatch):
     """After so many epochs, by whoever commits."""
     monkeypatch.setattr(epochs, "CHECKPOINT_EVERY_EPOCHS", 3)
     store = lake([(m.Outcome(), [], ())] * 2)
-    epochs.expire(store, timedelta(days=1))
+    epochs.expire(store, epochs.load(store), timedelta(days=1))
     assert not store.keys(checkpoint.ROOT)
     commit(store, 3, m.Outcome(), [])
-    epochs.expire(store, timedelta(days=1))
+    epochs.expire(store, epochs.load(store), timedelta(days=1))
     assert epochs.load(store).base.epoch == 3
 
 
@@ -146,7 +146,7 @@ def test_older_ones_go_after_a_day_and_the_newest_stays(monkeypatch):
     long_ago = datetime.now(UTC) - timedelta(days=2)
     for number in (1, 2, 3):
         commit(store, number, m.Outcome(), [("sms", DAYS[0], 1, NOON)])
-        epochs.expire(store, timedelta(days=1))
+        epochs.expire(store, epochs.load(store), timedelta(days=1))
         if number < 3:
             key = f"{checkpoint.ROOT}{number:010d}.parquet"
             store.overwrite(key, bytes(store.read(key)), long_ago)
@@ -155,6 +155,6 @@ def test_older_ones_go_after_a_day_and_the_newest_stays(monkeypatch):
             assert store.keys(checkpoint.ROOT) == [key], "it is the newest, however old"
     assert store.keys(checkpoint.ROOT) == [f"{checkpoint.ROOT}0000000003.parquet"]
     commit(store, 4, m.Outcome(), [])
-    epochs.expire(store, timedelta(0))
+    epochs.expire(store, epochs.load(store), timedelta(0))
     assert store.keys(checkpoint.ROOT) == [f"{checkpoint.ROOT}{number:010d}.parquet" for number in (3, 4)]
     assert len(files_of(store, epochs.load(store))["sms", DAYS[0]]) == 3
