@@ -2,8 +2,12 @@
 
 import sys
 
-from pipeline import epochs
-from pipeline.cli import main
+from pipeline import memory
+
+memory.keep_little()
+
+from pipeline import epochs  # noqa: E402 - as the command does
+from pipeline.cli import main  # noqa: E402
 
 if __name__ == "__main__":
     bounded = epochs.Limits(rows=int(sys.argv[1]))

@@ -285,7 +285,7 @@ class World:
                 self._pause_seconds = 0.0
             except LakeError as error:
                 self.last_error = error
-                self.clock.advance(1.0)
+                self.clock.advance(max(1.0, (self.lake_down_until_us - self.clock.us) / 1e6))
             except Exception as error:
                 self.checker.violation(f"{role} raised {error!r}")
                 return
