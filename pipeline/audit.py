@@ -84,7 +84,7 @@ def to_text(findings: Findings, ledger: Ledger, gaps: tuple[positions.Gap, ...])
     yield from map(str, findings.kept)
     if findings.total > MOST_FINDINGS:
         yield f"… and {findings.total - MOST_FINDINGS:,} more"
-    yield from (f"GAP         {gap}" for gap in gaps)
+    yield from map(str, gaps)
     yield str(ledger.totals)
     proved = ", ".join(
         f"{count:,} {name.replace('_', ' ')}" for name, count in sorted(findings.proved.items())

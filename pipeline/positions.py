@@ -31,7 +31,7 @@ class Gap:
 
     def __str__(self) -> str:
         return (
-            f"events of {self.subscription} from {iso(self.start)} to {iso(self.end)} may be lost: "
+            f"GAP         events of {self.subscription} from {iso(self.start)} to {iso(self.end)} may be lost: "
             "the service no longer had them"
         )
 

@@ -198,7 +198,7 @@ def to_text(found: Status) -> Iterator[str]:
     """The lines that `status` prints."""
     if not found.epochs and not found.journal.segments and not found.open_epoch:
         yield f"The lake {found.lake} is empty: nothing has been journaled yet. `wgtwo-pipeline run` fills it."
-        yield from (f"GAP         {gap}" for gap in found.gaps)
+        yield from map(str, found.gaps)
         return
     totals = found.totals
     yield f"Lake {found.lake}"
@@ -224,7 +224,7 @@ def to_text(found: Status) -> Iterator[str]:
         yield f"{label:<11} {text}"
     for segment in found.unreadable:
         yield f"UNREADABLE  {segment.key}: {segment.rows:,} deliveries are in no table: {segment.reason}"
-    yield from (f"GAP         {gap}" for gap in found.gaps)
+    yield from map(str, found.gaps)
 
 
 def tables_text(found: Status) -> list[str]:

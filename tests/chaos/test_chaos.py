@@ -29,7 +29,13 @@ KILLS = {
 TROUBLES = {Stage.cut: 7, Stage.disturb: 12, Stage.freeze: 6, Stage.fill_disk: 3}
 AT_ONCE = 4
 RECOVERY_SECONDS = 90
-ORPHANED = re.compile(r"^Traceback.*\n(?:  .*\n)+EOFError: Ran out of input\n", re.MULTILINE)
+ORPHANED = re.compile(
+    r"""^Traceback.*
+  File "<string>", line 1, in <module>
+  File ".*/multiprocessing/spawn\.py", line \d+, in spawn_main
+(?:  .*\n)+EOFError: Ran out of input\n""",
+    re.MULTILINE,
+)
 """What Python says in a child whose parent is killed at the moment at which it starts the child."""
 
 

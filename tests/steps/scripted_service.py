@@ -40,6 +40,7 @@ class ScriptedService:
         self.mute = False  # nothing that it sends arrives, and nobody notices
         self.emitted: dict[int, Emitted] = {}
         self._kinds: dict[tuple[str, int], tuple[int, str]] = {}
+        self._gone: set[int] = set()  # before a group was there to lose it
 
     def emit(self, channel, kind=""):
         """One event; `kind` is "" or one of BROKEN."""
@@ -51,7 +52,7 @@ class ScriptedService:
 
     def lost(self):
         """Numbers of the events that the service dropped before they were acked."""
-        return {
+        return self._gone | {
             self._kinds[channel, sequence][0]
             for group in self.engine.groups.values()
             for channel, ranges in group.lost.items()
@@ -90,7 +91,15 @@ class ScriptedService:
         if position == "start_at_timestamp":
             start = Start("timestamp", configuration.start_at_timestamp.ToMicroseconds())
         subscription = Subscription(channels, name, True, start, configuration.max_in_flight, timeout)
-        return self.engine.join(subscription, self._clock.us, lambda: None)
+        before = len(self.engine.groups)
+        member = self.engine.join(subscription, self._clock.us, lambda: None)
+        if len(self.engine.groups) > before:
+            self._gone |= {
+                number
+                for (channel, sequence), (number, _) in self._kinds.items()
+                if channel in channels and sequence < self.engine.channels[channel].first
+            }
+        return member
 
     def take(self, member):
         """All that is to be sent to a member now, as (payload, number)."""

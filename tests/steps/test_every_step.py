@@ -23,14 +23,14 @@ def test_every_stop(story, capsys):
 def test_every_zombie(at, capsys):
     """A process frozen at each step, going on a little, half way or wholly later, at once or in turns."""
     story = STORIES[at]
-    struck, found = broken(story, every(zombies(told(story), (1, 4, 12, 30, 60, None)), 11, at))
+    struck, found = broken(story, every(zombies(told(story), (1, 4, 12, 30, 60, None)), 7, at))
     announce(capsys, f"{story.name}: {struck} zombies")
     assert not found
 
 
 @given(story=st.sampled_from(STORIES[:-1]), plan=plans())
 @settings(
-    max_examples=200,
+    max_examples=400,
     deadline=None,
     derandomize=True,
     database=None,
