@@ -9,8 +9,9 @@ from pathlib import Path
 from pipeline import api
 from pipeline.config import Service
 from pipeline.journal import SegmentWriter, Source
-from pipeline.store import LakeLocation, open_store
-from pipeline.transport import open_transport
+from pipeline.store import LakeLocation
+from pipeline.store_open import open_store
+from pipeline.transport_open import open_transport
 
 
 def main(target: str, lake: str, in_flight: int, events: int) -> None:

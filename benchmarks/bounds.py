@@ -25,7 +25,8 @@ import month
 from wgtwo.events.v0 import events_pb2 as v0
 
 from pipeline.journal import SegmentWriter, Source
-from pipeline.store import LakeLocation, open_store
+from pipeline.store import LakeLocation
+from pipeline.store_open import open_store
 
 ROOT = Path(__file__).resolve().parent.parent
 DAY_MICROSECONDS = 86_400_000_000

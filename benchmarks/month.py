@@ -33,7 +33,8 @@ from pipeline.manifest import (
     sealed_key,
 )
 from pipeline.retained import retain
-from pipeline.store import LakeLocation, Store, open_store
+from pipeline.store import LakeLocation, Store
+from pipeline.store_open import open_store
 
 EPOCHS = 30 * 24 * 60
 TABLES = 3

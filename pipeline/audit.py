@@ -12,8 +12,8 @@ from pipeline.audit_epochs import Ledger
 from pipeline.config import Config
 from pipeline.findings import MOST_FINDINGS, Findings
 from pipeline.manifest import iso
-from pipeline.reading import open_to_read
 from pipeline.store import Store
+from pipeline.store_open import open_to_read
 
 
 def audit(config: Config) -> int:
@@ -22,7 +22,7 @@ def audit(config: Config) -> int:
     A gap in time, recorded because the service no longer had its events, is shown; it is no difference
     between the objects.
     """
-    store = open_to_read(config)
+    store = open_to_read(config.lake)
     findings, ledger = examine(store, deep=config.reading.deep)
     gaps = tuple(positions.gaps(store))
     if config.reading.json:

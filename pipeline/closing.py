@@ -9,8 +9,8 @@ from typing import Final
 
 from pipeline import audit, query, status
 from pipeline.config import Config
-from pipeline.reading import open_to_read
 from pipeline.store import LakeLocation
+from pipeline.store_open import open_to_read
 from pipeline.views import Views
 
 ANSWERS: Final = (
@@ -34,7 +34,7 @@ FROM events GROUP BY type ORDER BY events DESC LIMIT 5""",
 
 def show(config: Config) -> int:
     """Prints it; returns 1 where the audit finds a difference. Blocks for a second or two. Raises LakeError."""
-    store = open_to_read(config)
+    store = open_to_read(config.lake)
     held = status.collect(store)
     if not held.epochs:
         _print(*status.to_text(held))

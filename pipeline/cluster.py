@@ -17,7 +17,8 @@ from pipeline import epochs, journal
 from pipeline.children import Lifeline
 from pipeline.config import Config, Service
 from pipeline.errors import ConfigurationError, LakeError, PipelineError
-from pipeline.store import LakeLocation, Store, open_store
+from pipeline.store import LakeLocation, Store
+from pipeline.store_open import open_store
 
 _LOG = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from pipeline.errors import ConfigurationError, JobError, LakeError, PipelineErr
 from pipeline.manifest import Manifest, Parameters
 from pipeline.publish import PublishSettings
 from pipeline.session import IngestSettings, Member
-from pipeline.store import open_store
+from pipeline.store_open import open_store
 
 _LOG = logging.getLogger(__name__)
 

@@ -17,7 +17,8 @@ from pipeline import deduplicate, epochs, tables, write
 from pipeline.decode import decode
 from pipeline.manifest import Outcome, Parameters, Received, TableCount
 from pipeline.retained import retain
-from pipeline.store import LakeLocation, Store, open_store
+from pipeline.store import LakeLocation, Store
+from pipeline.store_open import open_store
 
 OUTCOMES: Final = "outcomes"
 QUARANTINE: Final = "quarantine"

@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 
 from pipeline.config import Config, Reading
 from pipeline.errors import ConfigurationError, PipelineError
-from pipeline.reading import open_to_read
 from pipeline.render import write_csv, write_json, write_table
 from pipeline.store import Store
+from pipeline.store_open import open_to_read
 from pipeline.views import Views
 
 _LOG = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ _EXPLAIN = re.compile(r"\s*EXPLAIN\b(\s+ANALYZE\b)?(\s*\([^)]*\))?", re.IGNORECA
 def query(config: Config) -> int:
     """Answers one statement that reads, or gives an overview. Blocks. Raises PipelineError."""
     reading = config.reading
-    store = open_to_read(config)
+    store = open_to_read(config.lake)
     kind = _format(reading.format, reading.output)
     with Views(store) as views:
         _interruptibly(views.connection, lambda: _ask(views, reading, kind))

@@ -16,7 +16,7 @@ from pipeline.config import Config, Service, Stopping
 from pipeline.errors import PipelineError
 from pipeline.progress import Progress, total
 from pipeline.sandbox.options import SandboxSettings
-from pipeline.store import open_store
+from pipeline.store_open import open_store
 
 _LOG = logging.getLogger(__name__)
 

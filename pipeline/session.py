@@ -21,8 +21,10 @@ from pipeline.errors import CorruptError, LakeError
 from pipeline.journal import SegmentWriter, Source
 from pipeline.logs import is_told
 from pipeline.metrics import JOURNALED, RECONNECTS, SEGMENTS, STREAMS, Counters
-from pipeline.store import LakeLocation, open_store
-from pipeline.transport import SILENT_SECONDS, Received, Stream, StreamEndedError, open_transport
+from pipeline.store import LakeLocation
+from pipeline.store_open import open_store
+from pipeline.transport import SILENT_SECONDS, Received, Stream, StreamEndedError
+from pipeline.transport_open import open_transport
 
 _LOG = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ import pyarrow as pa
 from pipeline import checkpoint, epochs, journal, positions, retained
 from pipeline.config import Config
 from pipeline.manifest import Manifest, Sealed, TableCount, Unreadable, iso, manifest_key
-from pipeline.reading import open_to_read
 from pipeline.render import duration, size, text_table
 from pipeline.store import ObjectInfo, Store
+from pipeline.store_open import open_to_read
 
 QUARANTINE = "quarantine"
 
@@ -73,7 +73,7 @@ class Status:
 
 def status(config: Config) -> int:
     """Prints what the lake holds. Raises LakeError."""
-    found = collect(open_to_read(config))
+    found = collect(open_to_read(config.lake))
     if config.reading.json:
         sys.stdout.write(json.dumps(to_json(found), indent=1) + "\n")
     else:

@@ -1,20 +1,13 @@
 """The lake's objects: created once, read, listed, deleted. The only file others need to know of storage.
 
-`open_store` gives a local folder or an S3 prefix behind one protocol. An object is immutable: it is created
-whole under a key that had none, never changed, at most deleted.
+A local folder and an S3 prefix stand behind one protocol; `open.py` gives the one that a location names. An object is
+immutable: it is created whole under a key that had none, never changed, at most deleted.
 """
 
-import functools
-import os
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import unquote, urlsplit
-
-from pipeline.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -101,36 +94,5 @@ class Store(Protocol):
         """Return how a reader addresses an object (or a prefix, or a glob): a path or `s3://bucket/…`."""
 
 
-def open_store(location: LakeLocation) -> Store:
-    """Return the store of this lake, one per process; touches neither disk nor network.
-
-    A relative folder is resolved now: the store, and a copy of it in another process, stays where it is when the
-    working folder changes.
-    """
-    return _open(_absolute(location), os.getpid())
-
-
-def _absolute(location: LakeLocation) -> LakeLocation:
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", location.url)
-    match scheme and scheme[1].lower():
-        case "s3":
-            return location
-        case None | "file":
-            path = unquote(urlsplit(location.url).path) if scheme else location.url
-            if not path:
-                raise ConfigurationError("--lake is empty: name a folder or s3://bucket/prefix")
-            return replace(location, url=str(Path(path).expanduser().absolute()))
-        case _:
-            raise ConfigurationError(f"--lake {location.url}: name a folder or s3://bucket/prefix")
-
-
-@functools.cache
-def _open(location: LakeLocation, _process_id: int) -> Store:
-    if location.url.lower().startswith("s3://"):
-        # boto3 and obstore take long to import: a local lake does without.
-        from pipeline.store_s3 import S3LakeStore
-
-        return S3LakeStore(location)
-    from pipeline.store_local import LocalLakeStore
-
-    return LocalLakeStore(location)
+Opener = Callable[[LakeLocation], Store]
+"""What a pickled store is opened by in another process: `open_store`, which keeps one for each process."""

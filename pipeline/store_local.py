@@ -17,7 +17,7 @@ import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.errors import AlreadyExistsError, LakeError, NotFoundError
-from pipeline.store import LakeLocation, ObjectInfo, open_store
+from pipeline.store import LakeLocation, ObjectInfo, Opener
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -48,8 +48,9 @@ class LocalLakeStore:
     they are new to this process.
     """
 
-    def __init__(self, location: LakeLocation) -> None:
+    def __init__(self, location: LakeLocation, opened_by: Opener | None = None) -> None:
         self.location = location
+        self._opened_by = opened_by
         self._root = location.url
         self._lock = threading.Lock()
         # Folders known to be durable up to the root, by path, with the identity they had: one that was
@@ -60,7 +61,7 @@ class LocalLakeStore:
         return f"LocalLakeStore({self._root!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return open_store, (self.location,)
+        return self._opened_by or LocalLakeStore, (self.location,)
 
     def create(self, key: str, data: "Buffer") -> None:
         """See `Store.create`."""

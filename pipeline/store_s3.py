@@ -18,7 +18,7 @@ from obstore.exceptions import AlreadyExistsError as ExistsError
 from obstore.exceptions import BaseError
 
 from pipeline.errors import AlreadyExistsError, LakeError, NotFoundError
-from pipeline.store import LakeLocation, ObjectInfo, open_store
+from pipeline.store import LakeLocation, ObjectInfo, Opener
 from pipeline.store_s3_client import S3Access
 from pipeline.store_s3_files import ObjectFile, StoreFileSystem
 
@@ -52,9 +52,14 @@ class S3LakeStore:
     """
 
     def __init__(
-        self, location: LakeLocation, patience_seconds: float = PATIENCE_SECONDS, timeout_seconds: float = 10
+        self,
+        location: LakeLocation,
+        patience_seconds: float = PATIENCE_SECONDS,
+        timeout_seconds: float = 10,
+        opened_by: Opener | None = None,
     ) -> None:
         self.location = location
+        self._opened_by = opened_by
         self._patience = patience_seconds
         self._timeout = timeout_seconds
 
@@ -62,7 +67,7 @@ class S3LakeStore:
         return f"S3LakeStore({self.location.url!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return open_store, (self.location,)
+        return self._opened_by or S3LakeStore, (self.location,)
 
     @functools.cached_property
     def _access(self) -> S3Access:

@@ -1,18 +1,32 @@
 """S3 objects as files: ranged reads for pyarrow, a read-only fsspec file system for DuckDB and others."""
 
 import io
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 from fsspec import AbstractFileSystem
 
 from pipeline.errors import NotFoundError
 from pipeline.store import ObjectInfo
 
-if TYPE_CHECKING:
-    from pipeline.store_s3 import S3LakeStore
-
 BLOCK_BYTES = 64 << 10
 _KNOWN_OBJECTS = 500_000
+
+
+class Objects(Protocol):
+    """What a store offers those who read its objects in ranges."""
+
+    def stat(self, key: str) -> ObjectInfo:
+        """Look at one object, or raise NotFoundError."""
+
+    def read_range(self, key: str, start: int, end: int) -> memoryview:
+        """Return the bytes from `start` up to `end`."""
+
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
+        """See `Store.list`."""
+
+    def uri(self, key: str) -> str:
+        """See `Store.uri`."""
 
 
 class ObjectFile(io.RawIOBase):
@@ -21,7 +35,7 @@ class ObjectFile(io.RawIOBase):
     The last 64 KiB come whole, so that the length and the footer of a Parquet file are one request.
     """
 
-    def __init__(self, store: "S3LakeStore", info: ObjectInfo) -> None:
+    def __init__(self, store: Objects, info: ObjectInfo) -> None:
         self._store = store
         self._info = info
         self._position = 0
@@ -90,7 +104,7 @@ class StoreFileSystem(AbstractFileSystem):
     protocol = "s3"
     cachable = False
 
-    def __init__(self, store: "S3LakeStore") -> None:
+    def __init__(self, store: Objects) -> None:
         super().__init__()
         self._store = store
         self._root = store.uri("").removeprefix("s3://")

@@ -7,7 +7,6 @@ take its place. Payloads stay raw bytes in both directions: a deserializer that 
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
-from pipeline.config import Service
 from pipeline.errors import PipelineError
 
 MAX_MESSAGE_BYTES: Final = 64 << 20
@@ -89,10 +88,3 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Ends all streams and calls. Idempotent."""
-
-
-def open_transport(service: Service) -> Transport:
-    """The transport to use; it connects with the first stream or call. ConfigurationError if the CA file is bad."""
-    from pipeline.transport_grpc import GrpcTransport
-
-    return GrpcTransport(service)

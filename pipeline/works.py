@@ -10,7 +10,7 @@ from pipeline.children import Lifeline
 from pipeline.config import Config, Service
 from pipeline.errors import JobError, LakeError, PipelineError
 from pipeline.sandbox.options import SandboxSettings
-from pipeline.store import open_store
+from pipeline.store_open import open_store
 
 _LOG = logging.getLogger(__name__)
 

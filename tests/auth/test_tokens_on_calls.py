@@ -7,7 +7,8 @@ from token_servers import CALL, STREAM
 
 from pipeline.config import Service
 from pipeline.errors import ServiceError
-from pipeline.transport import StreamEndedError, open_transport
+from pipeline.transport import StreamEndedError
+from pipeline.transport_open import open_transport
 
 
 @pytest.fixture

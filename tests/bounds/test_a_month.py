@@ -17,7 +17,8 @@ from processes import Command
 from pipeline import audit, epochs, positions, status
 from pipeline.journal import SegmentWriter
 from pipeline.manifest import Parameters, manifest_key
-from pipeline.store import LakeLocation, open_store
+from pipeline.store import LakeLocation
+from pipeline.store_open import open_store
 from pipeline.tables import current_descriptors
 
 TABLES = 1

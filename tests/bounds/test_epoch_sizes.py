@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pipeline import audit, epochs, journal
 from pipeline import publish as rooms
 from pipeline.manifest import Parameters, Sealed, SegmentRef
-from pipeline.store import LakeLocation, open_store
+from pipeline.store import LakeLocation
+from pipeline.store_open import open_store
 
 
 @pytest.fixture

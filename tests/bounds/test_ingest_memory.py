@@ -15,7 +15,8 @@ from processes import SCRIPT
 from wgtwo.events.v0 import events_pb2 as v0
 
 from pipeline import journal
-from pipeline.store import LakeLocation, open_store
+from pipeline.store import LakeLocation
+from pipeline.store_open import open_store
 
 FLAT = 1.10
 LARGE = 4 << 20

@@ -16,7 +16,8 @@ from wgtwo.events.v0 import events_pb2 as v0
 
 from pipeline import epochs
 from pipeline.journal import SegmentWriter, Source
-from pipeline.store import LakeLocation, open_store
+from pipeline.store import LakeLocation
+from pipeline.store_open import open_store
 
 FLAT = 1.10
 EPOCH_ROWS = 40_000

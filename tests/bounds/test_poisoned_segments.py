@@ -8,7 +8,8 @@ import pytest
 
 from pipeline import audit, epochs, journal, positions, retained
 from pipeline.manifest import sealed_key
-from pipeline.store import LakeLocation, open_store
+from pipeline.store import LakeLocation
+from pipeline.store_open import open_store
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from pipeline import deduplicate
 from pipeline.decode import decode
 from pipeline.errors import CorruptError, NotFoundError
 from pipeline.manifest import Parameters, TableFile
-from pipeline.store import LakeLocation, open_store
+from pipeline.store import LakeLocation
+from pipeline.store_open import open_store
 from pipeline.tables import current_descriptors
 from pipeline.wire import quarantine_identity
 from pipeline.write import write

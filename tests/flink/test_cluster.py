@@ -18,7 +18,8 @@ from pipeline import cli, cluster, jobs, settings
 from pipeline.config import Config
 from pipeline.errors import ConfigurationError, PipelineError
 from pipeline.journal import SegmentWriter, Source
-from pipeline.store import LakeLocation, open_store
+from pipeline.store import LakeLocation
+from pipeline.store_open import open_store
 
 FLINK = ("--runner=FlinkRunner", "--job_endpoint=127.0.0.1:9", "--flink_master=127.0.0.1:9")
 

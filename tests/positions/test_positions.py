@@ -11,7 +11,8 @@ from memory_store import MemoryStore
 from pipeline import journal, positions
 from pipeline.errors import CorruptError
 from pipeline.journal import SegmentName, Source
-from pipeline.store import LakeLocation, open_store
+from pipeline.store import LakeLocation
+from pipeline.store_open import open_store
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

@@ -21,7 +21,8 @@ from pipeline.errors import (
 )
 from pipeline.manifest import Parameters, manifest_key
 from pipeline.publish import PublishSettings
-from pipeline.store import LakeLocation, open_store
+from pipeline.store import LakeLocation
+from pipeline.store_open import open_store
 
 OPTIONS = PipelineOptions(["--runner=FnApiRunner"])
 

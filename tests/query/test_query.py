@@ -138,7 +138,8 @@ def test_a_column_that_came_with_a_newer_version(store, run, monkeypatch):
 def test_a_lake_may_have_any_name(tmp_path, capsys):
     """Signs that mean something to a glob or to SQL are only signs in a folder's name."""
     from pipeline import cli
-    from pipeline.store import LakeLocation, open_store
+    from pipeline.store import LakeLocation
+    from pipeline.store_open import open_store
 
     store = open_store(LakeLocation(str(tmp_path / "o'la[ke]*?")))
     store.check()

@@ -14,7 +14,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from servers import Credentials, s3_client, versitygw
 
-from pipeline.store import LakeLocation, Store, open_store
+from pipeline.store import LakeLocation, Store
+from pipeline.store_open import open_store
 
 BUCKET = "reading"
 CREDENTIALS = Credentials("testaccess", "testsecretkey")

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.store import LakeLocation, open_store
+from pipeline.store import LakeLocation
+from pipeline.store_open import open_store
 from pipeline.tables import catalog, current_descriptors
 
 DAYS = [date(2026, 11, 23), date(2026, 11, 24)]

@@ -12,7 +12,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from servers import Credentials, VersityGateway, s3_client, toxiproxy, versitygw
 
-from pipeline.store import LakeLocation, Store, open_store
+from pipeline.store import LakeLocation, Store
+from pipeline.store_open import open_store
 
 BUCKET = "a-lake"
 

@@ -18,7 +18,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from pipeline.errors import AlreadyExistsError, LakeError, NotFoundError
-from pipeline.store import LakeLocation, ObjectInfo, open_store
+from pipeline.store import LakeLocation, ObjectInfo
+from pipeline.store_open import open_store
 
 
 def keys(store, prefix="", after=""):

@@ -11,7 +11,8 @@ from scripted_server import STREAM, ScriptedServer, self_signed
 
 from pipeline.config import Service
 from pipeline.errors import ConfigurationError, ServiceError
-from pipeline.transport import StreamEndedError, open_transport
+from pipeline.transport import StreamEndedError
+from pipeline.transport_open import open_transport
 
 SOON_SECONDS = 8
 

@@ -14,7 +14,8 @@ import pytest
 from pipeline import write
 from pipeline.errors import CorruptError
 from pipeline.manifest import Parameters
-from pipeline.store import LakeLocation, open_store
+from pipeline.store import LakeLocation
+from pipeline.store_open import open_store
 from pipeline.tables import QUARANTINE, catalog, current_descriptors
 
 TIME = pa.timestamp("us", "UTC")
