@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from pipeline import api
-from pipeline.config import Service
 from pipeline.journal import SegmentWriter, Source
+from pipeline.service_settings import Service
 from pipeline.store import LakeLocation
 from pipeline.store_open import open_store
 from pipeline.transport_open import open_transport

@@ -60,6 +60,22 @@ _EVENTS_SERVICE = f"/{v0.DESCRIPTOR.services_by_name['EventsService'].full_name}
 V0: Final = Method("v0", "Subscribe", _EVENTS_SERVICE + "Subscribe", _EVENTS_SERVICE + "Ack", tuple(V0_TYPES))
 V1: Final = _v1_methods()
 CONSENT_TABLES: Final = {"v0": "consent_revoke", "v1": "consent_change_v1"}
+TABLES: Final = {"v0": V0.tables, "v1": tuple(table for method in V1 for table in method.tables)}
+"""The tables of each version of the API, in the order of the contract."""
+SCOPES: Final = {
+    "voice": "events.voice.subscribe",
+    "voicemail": "events.voicemail.subscribe",
+    "sms": "events.sms.subscribe",
+    "sms_delivery_report": "events.sms_delivery_report.subscribe",
+    "location_update": "events.location.subscribe",
+    "country_change": "events.roaming.subscribe",
+    "handset_update": "events.handset_update.subscribe",
+    "handset_change_v1": "subscription.handset_details:read",
+    "first_attachment_v1": "subscription.first_attachment:read",
+    "country_change_v1": "subscription.country_change:read",
+    "periodic_country_v1": "subscription.periodic_country:read",
+}
+"""The OAuth scope that a table's events need; those not named need none. Source: the wire contract."""
 
 
 def methods(api: str, tables: Iterable[str]) -> tuple[Method, ...]:

@@ -9,23 +9,23 @@ from typing import Any
 
 from pipeline import audit_epochs, audit_objects, positions
 from pipeline.audit_epochs import Ledger
-from pipeline.config import Config
+from pipeline.audit_settings import Auditing
 from pipeline.findings import MOST_FINDINGS, Findings
 from pipeline.manifest import iso
 from pipeline.store import Store
 from pipeline.store_open import open_to_read
 
 
-def audit(config: Config) -> int:
+def audit(auditing: Auditing) -> int:
     """Prints what is proved and what is wrong; returns 1 if anything is. Changes nothing. Raises LakeError.
 
     A gap in time, recorded because the service no longer had its events, is shown; it is no difference
     between the objects.
     """
-    store = open_to_read(config.lake)
-    findings, ledger = examine(store, deep=config.reading.deep)
+    store = open_to_read(auditing.lake)
+    findings, ledger = examine(store, deep=auditing.deep)
     gaps = tuple(positions.gaps(store))
-    if config.reading.json:
+    if auditing.json:
         sys.stdout.write(json.dumps(to_json(store, findings, ledger, gaps), indent=1) + "\n")
     else:
         sys.stdout.writelines(line + "\n" for line in to_text(findings, ledger, gaps))

@@ -17,8 +17,8 @@ from authlib.integrations.base_client import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 
 from pipeline import diagnose
-from pipeline.config import OAuth
 from pipeline.errors import PipelineError, ServiceError
+from pipeline.service_settings import OAuth
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ import grpc
 import pycurl
 
 from pipeline import diagnose
-from pipeline.config import Service
+from pipeline.service_settings import Service
 from pipeline.transport import CallResult
 
 _CONNECT_SECONDS: Final = 10

@@ -92,11 +92,12 @@ def _main(arguments: list[str]) -> int:
 def _request(line: CommandLine, settings: Settings) -> Any:
     if line.command == "sandbox":
         return configure.build_sandbox(settings)
-    beam_args: tuple[str, ...] = ()
-    if line.command in FLOWS:
-        runner = beam_options.runner_name(settings["runner"], settings.origin("runner"))
-        beam_args = (f"--runner={runner}", *line.beam_args)
-    return configure.build(settings, line.words[0] if line.words else None, beam_args)
+    if line.command == "audit":
+        return configure.build_auditing(settings)
+    if line.command not in FLOWS:
+        return configure.build_reading(settings, line.words[0] if line.words else None)
+    runner = beam_options.runner_name(settings["runner"], settings.origin("runner"))
+    return configure.build(settings, (f"--runner={runner}", *line.beam_args))
 
 
 def _print(text: str) -> None:

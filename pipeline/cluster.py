@@ -15,8 +15,9 @@ import requests
 
 from pipeline import epochs, journal
 from pipeline.children import Lifeline
-from pipeline.config import Config, Service
+from pipeline.config import Config
 from pipeline.errors import ConfigurationError, LakeError, PipelineError
+from pipeline.service_settings import Service
 from pipeline.store import LakeLocation, Store
 from pipeline.store_open import open_store
 

@@ -3,7 +3,6 @@
 Each refusal is one sentence that names the value, where it came from and the fix.
 """
 
-import ipaddress
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,40 +10,38 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from pipeline import logs
-from pipeline.api import CONSENT_TABLES, V0, V1
-from pipeline.config import Config, OAuth, Publishing, Reading, Secret, Service, Stopping, Subscription
+from pipeline.api import CONSENT_TABLES, SCOPES, TABLES
+from pipeline.ask_settings import Reading
+from pipeline.audit_settings import Auditing
+from pipeline.config import Config, Publishing, Stopping
 from pipeline.errors import ConfigurationError
+from pipeline.ingest_settings import Subscription
 from pipeline.options import options_of
 from pipeline.sandbox.options import SandboxSettings
+from pipeline.service_settings import OAuth, Secret, Service, is_loopback, split_address
 from pipeline.settings import Settings, nearest
 from pipeline.store import LakeLocation
-from pipeline.values import format_duration, split_address
+from pipeline.values import format_duration
 
 TLS_PORT: Final = 443
 SANDBOX_PUBLISH_EVERY_SECONDS: Final = 10.0
 LINGER_SHARE: Final = 4
 """The ack timeout must be at least this many lingers: the put, the ack and a retry need their time, too."""
 
-TABLES: Final = {"v0": V0.tables, "v1": tuple(table for method in V1 for table in method.tables)}
-"""The tables of each version of the API, in the order of the contract."""
-SCOPES: Final = {
-    "voice": "events.voice.subscribe",
-    "voicemail": "events.voicemail.subscribe",
-    "sms": "events.sms.subscribe",
-    "sms_delivery_report": "events.sms_delivery_report.subscribe",
-    "location_update": "events.location.subscribe",
-    "country_change": "events.roaming.subscribe",
-    "handset_update": "events.handset_update.subscribe",
-    "handset_change_v1": "subscription.handset_details:read",
-    "first_attachment_v1": "subscription.first_attachment:read",
-    "country_change_v1": "subscription.country_change:read",
-    "periodic_country_v1": "subscription.periodic_country:read",
-}
-"""The OAuth scope that a table's events need; those not named need none. Source: the wire contract."""
+
+def build_reading(settings: Settings, sql: str | None = None) -> Reading:
+    """What `query` and `status` were asked for; ConfigurationError names what cannot work."""
+    names = ("fresh", "format", "output", "json")
+    return Reading(_lake(settings), sql, *(settings[name] for name in names))
 
 
-def build(settings: Settings, sql: str | None = None, beam_args: Iterable[str] = ()) -> Config:
-    """The checked configuration of any command but `sandbox`; ConfigurationError names what cannot work."""
+def build_auditing(settings: Settings) -> Auditing:
+    """What `audit` was asked for; ConfigurationError names what cannot work."""
+    return Auditing(_lake(settings), settings["deep"], settings["json"])
+
+
+def build(settings: Settings, beam_args: Iterable[str] = ()) -> Config:
+    """The checked configuration of a command that runs the flows; ConfigurationError names what cannot work."""
     service = _service(settings) if settings.command in ("run", "ingest") else None
     return Config(
         command=settings.command,
@@ -53,14 +50,6 @@ def build(settings: Settings, sql: str | None = None, beam_args: Iterable[str] =
         subscription=_subscription(settings),
         stopping=Stopping(settings["for"], settings["max-events"], settings["until-idle"]),
         publishing=_publishing(settings, embedded=service is None),
-        reading=Reading(
-            sql,
-            settings["fresh"],
-            settings["format"],
-            settings["output"],
-            settings["json"],
-            settings["deep"],
-        ),
         beam_args=tuple(beam_args),
         log_format=settings["log-format"],
         log_level=settings["log-level"],
@@ -107,14 +96,6 @@ def _refuse_unused(settings: Settings, names: Iterable[str], why: str) -> None:
     for name in names:
         if settings.is_flag(name):
             raise ConfigurationError(f"--{name} {why}")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether what is sent to this host stays on this machine."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def _service(settings: Settings) -> Service | None:

@@ -11,9 +11,8 @@ import urllib.request
 from pathlib import Path
 from typing import Final
 
-from pipeline.config import Service
 from pipeline.errors import ConfigurationError
-from pipeline.values import split_address
+from pipeline.service_settings import Service, split_address
 
 _PROBE_SECONDS: Final = 3.0
 _HTTP2_GREETING: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))

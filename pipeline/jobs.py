@@ -14,10 +14,11 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, StandardOptions
 
 from pipeline import api, epochs, errors, flows, memory
-from pipeline.config import Config, Service
+from pipeline.config import Config
 from pipeline.errors import ConfigurationError, JobError, LakeError, PipelineError, ServiceError
 from pipeline.manifest import Manifest, Parameters
 from pipeline.publish import PublishSettings
+from pipeline.service_settings import Service
 from pipeline.session import IngestSettings, Member
 from pipeline.store_open import open_store
 

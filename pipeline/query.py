@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.config import Config, Reading
+from pipeline.ask_settings import Reading
 from pipeline.errors import ConfigurationError, PipelineError
 from pipeline.render import write_csv, write_json, write_table
 from pipeline.store import Store
@@ -37,10 +37,9 @@ _READS = {duckdb.StatementType.SELECT, duckdb.StatementType.MULTI}  # MULTI is w
 _EXPLAIN = re.compile(r"\s*EXPLAIN\b(\s+ANALYZE\b)?(\s*\([^)]*\))?", re.IGNORECASE)
 
 
-def query(config: Config) -> int:
+def query(reading: Reading) -> int:
     """Answers one statement that reads, or gives an overview. Blocks. Raises PipelineError."""
-    reading = config.reading
-    store = open_to_read(config.lake)
+    store = open_to_read(reading.lake)
     kind = _format(reading.format, reading.output)
     with Views(store) as views:
         _interruptibly(views.connection, lambda: _ask(views, reading, kind))

@@ -12,10 +12,11 @@ from types import FrameType
 
 from pipeline import cluster, works
 from pipeline.children import Child
-from pipeline.config import Config, Service, Stopping
+from pipeline.config import Config, Stopping
 from pipeline.errors import PipelineError
 from pipeline.progress import Progress, total
 from pipeline.sandbox.options import SandboxSettings
+from pipeline.service_settings import Service
 from pipeline.store_open import open_store
 
 _LOG = logging.getLogger(__name__)

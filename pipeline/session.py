@@ -16,11 +16,11 @@ from datetime import UTC, datetime, timedelta
 from pipeline import api, positions
 from pipeline.ack import Acker
 from pipeline.api import Method, Start, Terms
-from pipeline.config import Service
 from pipeline.errors import CorruptError, LakeError
 from pipeline.journal import SegmentWriter, Source
 from pipeline.logs import is_told
 from pipeline.metrics import JOURNALED, RECONNECTS, SEGMENTS, STREAMS, Counters
+from pipeline.service_settings import Service
 from pipeline.store import LakeLocation
 from pipeline.store_open import open_store
 from pipeline.transport import SILENT_SECONDS, Received, Stream, StreamEndedError

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline import checkpoint, epochs, journal, positions, retained
-from pipeline.config import Config
+from pipeline.ask_settings import Reading
 from pipeline.manifest import Manifest, Sealed, TableCount, Unreadable, iso, manifest_key
 from pipeline.render import duration, size, text_table
 from pipeline.store import ObjectInfo, Store
@@ -71,10 +71,10 @@ class Status:
         return max((table.newest_at for table in self.tables.values() if table.newest_at), default=None)
 
 
-def status(config: Config) -> int:
+def status(reading: Reading) -> int:
     """Prints what the lake holds. Raises LakeError."""
-    found = collect(open_to_read(config.lake))
-    if config.reading.json:
+    found = collect(open_to_read(reading.lake))
+    if reading.json:
         sys.stdout.write(json.dumps(to_json(found), indent=1) + "\n")
     else:
         sys.stdout.write("\n".join(to_text(found)) + "\n")

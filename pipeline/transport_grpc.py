@@ -20,8 +20,8 @@ from grpc.experimental import ChannelOptions
 from pipeline import diagnose
 from pipeline.auth import TokenSource, TokenUnavailableError
 from pipeline.calls import Caller
-from pipeline.config import Service
 from pipeline.errors import PipelineError, ServiceError
+from pipeline.service_settings import Service
 from pipeline.transport import (
     MAX_MESSAGE_BYTES,
     MAX_WAITING_BYTES,

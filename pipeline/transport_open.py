@@ -1,6 +1,6 @@
 """Opens a way to the event service: which client library that is, is decided here."""
 
-from pipeline.config import Service
+from pipeline.service_settings import Service
 from pipeline.transport import Transport
 
 

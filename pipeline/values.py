@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from pipeline.api import Start
+from pipeline.service_settings import split_address
 
 _UNIT_SECONDS: Final = MappingProxyType({"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0})
 
@@ -65,20 +66,6 @@ def parse_start(text: str) -> Start:
             "is no start position: write oldest, new, last, a sequence such as 4711, "
             "a time such as 2026-11-23T09:30:00Z or how long ago such as -30m"
         ) from None
-
-
-def split_address(text: str) -> tuple[str, int | None]:
-    """Host and port of `HOST:PORT`, `HOST` or `[IPv6]:PORT`; ValueError for anything else."""
-    form = "write HOST:PORT, such as localhost:50051"
-    if "://" in text:
-        raise ValueError(f"is a URL: {form}, without {text.partition('://')[0]}://")
-    match = re.fullmatch(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?", text)
-    if match is None:
-        raise ValueError(f"is no address: {form}")
-    port = None if match[2] is None else int(match[2])
-    if port is not None and port > 65535:
-        raise ValueError("has no possible port: ports go from 1 to 65535")
-    return match[1], port
 
 
 def _address(text: str) -> str:

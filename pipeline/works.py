@@ -7,9 +7,10 @@ from typing import Any
 
 from pipeline import epochs
 from pipeline.children import Lifeline
-from pipeline.config import Config, Service
+from pipeline.config import Config
 from pipeline.errors import JobError, LakeError, PipelineError
 from pipeline.sandbox.options import SandboxSettings
+from pipeline.service_settings import Service
 from pipeline.store_open import open_store
 
 _LOG = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 import pytest
 from token_servers import SECRET, GuardedService, TokenEndpoint
 
-from pipeline.config import OAuth, Secret
+from pipeline.service_settings import OAuth, Secret
 
 
 @pytest.fixture

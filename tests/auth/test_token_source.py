@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from token_servers import SECRET
 
 from pipeline.auth import TokenSource, TokenUnavailableError
-from pipeline.config import Secret
 from pipeline.errors import PipelineError, ServiceError
+from pipeline.service_settings import Secret
 
 
 def test_client_credentials_are_asked_for_as_the_service_wants(endpoint, oauth):

@@ -5,8 +5,8 @@ import time
 import pytest
 from token_servers import CALL, STREAM
 
-from pipeline.config import Service
 from pipeline.errors import ServiceError
+from pipeline.service_settings import Service
 from pipeline.transport import StreamEndedError
 from pipeline.transport_open import open_transport
 

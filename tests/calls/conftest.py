@@ -8,7 +8,7 @@ import pytest
 from scripted_server import ScriptedServer, self_signed
 
 from pipeline.calls import Caller
-from pipeline.config import Service
+from pipeline.service_settings import Service
 from pipeline.transport import CallResult
 
 

@@ -139,7 +139,7 @@ def test_any_bytes_come_back_as_they_went(requests, echo):
 @pytest.fixture(scope="module")
 def echo():
     server = ScriptedServer()
-    from pipeline.config import Service
+    from pipeline.service_settings import Service
 
     caller = Caller(Service(server.target, plaintext=True))
     yield caller

@@ -8,10 +8,10 @@ import pytest
 
 from pipeline import configure, logs
 from pipeline.api import V0, V1
-from pipeline.config import Secret
 from pipeline.configure import build, build_sandbox
 from pipeline.errors import ConfigurationError
 from pipeline.sandbox.options import SandboxSettings
+from pipeline.service_settings import Secret
 from pipeline.settings import gather
 
 SECRET = "correct-horse-battery"

@@ -14,7 +14,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipeline import api, flows
 from pipeline.api import Start, Terms
-from pipeline.config import Service
+from pipeline.service_settings import Service
 from pipeline.session import IngestSettings, Member
 from pipeline.store import LakeLocation
 from pipeline.subscribe import Groups

@@ -7,10 +7,11 @@ import signal
 import pytest
 
 from pipeline import run
-from pipeline.config import Service, Stopping
+from pipeline.config import Stopping
 from pipeline.configure import build
 from pipeline.errors import PipelineError
 from pipeline.run import Supervisor, _Conditions
+from pipeline.service_settings import Service
 from pipeline.settings import gather
 
 SERVICE = Service("localhost:1", plaintext=True)

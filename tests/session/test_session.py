@@ -12,9 +12,9 @@ from wgtwo.events.v0 import events_pb2 as v0
 
 from pipeline import ack, api, journal, positions
 from pipeline import session as rooms
-from pipeline.config import Service
 from pipeline.errors import LakeError, ServiceError
 from pipeline.metrics import Counters
+from pipeline.service_settings import Service
 from pipeline.session import IngestSettings, Member, Session
 from pipeline.store import LakeLocation
 from pipeline.transport import CallResult, StreamEndedError

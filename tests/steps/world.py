@@ -22,9 +22,9 @@ from scripted_service import ScriptedService, ScriptedTransport
 from scripted_time import Clock, Coroutine, Immediate, Queue, Thread, datetime_of
 
 from pipeline import ack, api, deduplicate, epochs, jobs, journal, publish, session, subscribe, worker
-from pipeline.config import Service
 from pipeline.errors import LakeError
 from pipeline.manifest import Parameters
+from pipeline.service_settings import Service
 from pipeline.session import IngestSettings, Member
 
 ACK_TIMEOUT_SECONDS = 30.0

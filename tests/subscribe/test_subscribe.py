@@ -15,8 +15,8 @@ from memory_store import MemoryStore
 from scripted_transport import ScriptedStream, ScriptedTransport
 
 from pipeline import api, flows, journal, session, subscribe, worker
-from pipeline.config import Service
 from pipeline.errors import ServiceError
+from pipeline.service_settings import Service
 from pipeline.session import IngestSettings, Member
 from pipeline.store import LakeLocation
 from pipeline.subscribe import EndlessTracker, Groups, RangeCoder, Subscribe

@@ -5,7 +5,7 @@ import threading
 import pytest
 from scripted_server import ScriptedServer, self_signed
 
-from pipeline.config import Service
+from pipeline.service_settings import Service
 from pipeline.transport import Transport
 from pipeline.transport_grpc import GrpcTransport
 

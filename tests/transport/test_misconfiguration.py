@@ -9,8 +9,8 @@ import grpc
 import pytest
 from scripted_server import STREAM, ScriptedServer, self_signed
 
-from pipeline.config import Service
 from pipeline.errors import ConfigurationError, ServiceError
+from pipeline.service_settings import Service
 from pipeline.transport import StreamEndedError
 from pipeline.transport_open import open_transport
 

@@ -355,7 +355,7 @@ def test_a_spawned_process_opens_its_own(connect, server):
 
 
 def _call_from_child(target: str) -> bytes | None:
-    from pipeline.config import Service
+    from pipeline.service_settings import Service
     from pipeline.transport_open import open_transport
 
     transport = open_transport(Service(target, plaintext=True))

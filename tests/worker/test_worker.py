@@ -11,7 +11,7 @@ from memory_store import MemoryStore
 from scripted_transport import ScriptedTransport
 
 from pipeline import api, session, worker
-from pipeline.config import OAuth, Secret, Service
+from pipeline.service_settings import OAuth, Secret, Service
 from pipeline.session import IngestSettings, Member
 from pipeline.store import LakeLocation
 from pipeline.worker import Worker
