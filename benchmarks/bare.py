@@ -6,12 +6,12 @@ What ingest is compared with: the difference is what Beam, supervision and metri
 import sys
 from pathlib import Path
 
-from pipeline import api
-from pipeline.journal import SegmentWriter, Source
-from pipeline.service_settings import Service
-from pipeline.store import LakeLocation
-from pipeline.store_open import open_store
-from pipeline.transport_open import open_transport
+from wgtwo_pipeline import api
+from wgtwo_pipeline.journal import SegmentWriter, Source
+from wgtwo_pipeline.service_settings import Service
+from wgtwo_pipeline.store import LakeLocation
+from wgtwo_pipeline.store_open import open_store
+from wgtwo_pipeline.transport_open import open_transport
 
 
 def main(target: str, lake: str, in_flight: int, events: int) -> None:

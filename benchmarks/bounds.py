@@ -23,10 +23,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import lake
 import month
 from wgtwo.events.v0 import events_pb2 as v0
-
-from pipeline.journal import SegmentWriter, Source
-from pipeline.store import LakeLocation
-from pipeline.store_open import open_store
+from wgtwo_pipeline.journal import SegmentWriter, Source
+from wgtwo_pipeline.store import LakeLocation
+from wgtwo_pipeline.store_open import open_store
 
 ROOT = Path(__file__).resolve().parent.parent
 DAY_MICROSECONDS = 86_400_000_000
@@ -61,7 +60,7 @@ def journal(folder: Path, payloads: Iterator[bytes], events: int, segment_events
 def peak(*arguments: object, env: dict[str, str] | None = None) -> tuple[float, float]:
     """Seconds and peak megabytes of a command."""
     started = time.monotonic()
-    command = [sys.executable, "-m", "pipeline", *map(str, arguments)]
+    command = [sys.executable, "-m", "wgtwo_pipeline", *map(str, arguments)]
     process = subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, **(env or {})}, stdout=subprocess.DEVNULL
     )

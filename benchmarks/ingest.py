@@ -26,7 +26,7 @@ def commands(target: str, lake: str, in_flight: int, events: int) -> dict[str, l
             *(
                 sys.executable,
                 "-m",
-                "pipeline",
+                "wgtwo_pipeline",
                 "ingest",
                 "--endpoint",
                 target,

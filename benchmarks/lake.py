@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from wgtwo.events.v0 import events_pb2 as v0
-
-from pipeline.journal import SegmentWriter, Source
-from pipeline.store import LakeLocation
-from pipeline.store_open import open_store
+from wgtwo_pipeline.journal import SegmentWriter, Source
+from wgtwo_pipeline.store import LakeLocation
+from wgtwo_pipeline.store_open import open_store
 
 START_SECONDS = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp())
 SPACING_MICROSECONDS = 500

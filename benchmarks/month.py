@@ -17,10 +17,9 @@ from datetime import UTC, datetime, timedelta
 import lake
 import pyarrow as pa
 from wgtwo.events.v0 import events_pb2 as v0
-
-from pipeline import checkpoint, epochs, journal, tables, write
-from pipeline.decode import decode
-from pipeline.manifest import (
+from wgtwo_pipeline import checkpoint, epochs, journal, tables, write
+from wgtwo_pipeline.decode import decode
+from wgtwo_pipeline.manifest import (
     Manifest,
     Outcome,
     Parameters,
@@ -32,9 +31,9 @@ from pipeline.manifest import (
     manifest_key,
     sealed_key,
 )
-from pipeline.retained import retain
-from pipeline.store import LakeLocation, Store
-from pipeline.store_open import open_store
+from wgtwo_pipeline.retained import retain
+from wgtwo_pipeline.store import LakeLocation, Store
+from wgtwo_pipeline.store_open import open_store
 
 EPOCHS = 30 * 24 * 60
 TABLES = 3

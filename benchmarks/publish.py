@@ -36,7 +36,9 @@ def fill(lake: Path, events: int) -> None:
 
 
 def publish(lake: Path) -> tuple[float, float]:
-    return timed([sys.executable, "-m", "pipeline", "publish", "--lake", str(lake), "--log-level", "error"])
+    return timed(
+        [sys.executable, "-m", "wgtwo_pipeline", "publish", "--lake", str(lake), "--log-level", "error"]
+    )
 
 
 def one_event(lake: Path) -> float:

@@ -4,9 +4,8 @@ import threading
 from datetime import UTC, datetime
 
 import pyarrow as pa
-
-from pipeline.errors import AlreadyExistsError, LakeError, NotFoundError
-from pipeline.store import LakeLocation, ObjectInfo
+from wgtwo_pipeline.errors import AlreadyExistsError, LakeError, NotFoundError
+from wgtwo_pipeline.store import LakeLocation, ObjectInfo
 
 
 class MemoryStore:

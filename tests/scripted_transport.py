@@ -3,8 +3,8 @@
 import threading
 from collections import deque
 
-from pipeline.errors import PipelineError
-from pipeline.transport import CallResult, Received, StreamEndedError
+from wgtwo_pipeline.errors import PipelineError
+from wgtwo_pipeline.transport import CallResult, Received, StreamEndedError
 
 
 class Clock:

@@ -7,11 +7,10 @@ import pytest
 from scripted_transport import ScriptedTransport
 from wgtwo.events.v0 import events_pb2 as v0
 from wgtwo.events.v1 import events_pb2 as v1
-
-from pipeline import api
-from pipeline.ack import Acker
-from pipeline.metrics import Counters
-from pipeline.transport import CallResult
+from wgtwo_pipeline import api
+from wgtwo_pipeline.ack import Acker
+from wgtwo_pipeline.metrics import Counters
+from wgtwo_pipeline.transport import CallResult
 
 HANDSETS = next(method for method in api.V1 if method.name == "StreamHandsetChangeEvents")
 OK = CallResult("OK", "", b"")

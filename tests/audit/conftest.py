@@ -7,9 +7,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from pipeline import cli
-from pipeline.store import LakeLocation
-from pipeline.store_open import open_store
+from wgtwo_pipeline import cli
+from wgtwo_pipeline.store import LakeLocation
+from wgtwo_pipeline.store_open import open_store
 
 
 @pytest.fixture

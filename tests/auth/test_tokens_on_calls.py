@@ -4,11 +4,10 @@ import time
 
 import pytest
 from token_servers import CALL, STREAM
-
-from pipeline.errors import ServiceError
-from pipeline.service_settings import Service
-from pipeline.transport import StreamEndedError
-from pipeline.transport_open import open_transport
+from wgtwo_pipeline.errors import ServiceError
+from wgtwo_pipeline.service_settings import Service
+from wgtwo_pipeline.transport import StreamEndedError
+from wgtwo_pipeline.transport_open import open_transport
 
 
 @pytest.fixture

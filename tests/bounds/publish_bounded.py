@@ -2,12 +2,12 @@
 
 import sys
 
-from pipeline import memory
+from wgtwo_pipeline import memory
 
 memory.keep_little()
 
-from pipeline import epochs  # noqa: E402 - as the command does
-from pipeline.cli import main  # noqa: E402
+from wgtwo_pipeline import epochs  # noqa: E402 - as the command does
+from wgtwo_pipeline.cli import main  # noqa: E402
 
 if __name__ == "__main__":
     bounded = epochs.Limits(rows=int(sys.argv[1]))

@@ -8,12 +8,11 @@ import lakes
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from pipeline import audit, epochs, journal
-from pipeline import publish as rooms
-from pipeline.manifest import Parameters, Sealed, SegmentRef
-from pipeline.store import LakeLocation
-from pipeline.store_open import open_store
+from wgtwo_pipeline import audit, epochs, journal
+from wgtwo_pipeline import publish as rooms
+from wgtwo_pipeline.manifest import Parameters, Sealed, SegmentRef
+from wgtwo_pipeline.store import LakeLocation
+from wgtwo_pipeline.store_open import open_store
 
 
 @pytest.fixture

@@ -13,10 +13,9 @@ import grpc
 import pytest
 from processes import SCRIPT
 from wgtwo.events.v0 import events_pb2 as v0
-
-from pipeline import journal
-from pipeline.store import LakeLocation
-from pipeline.store_open import open_store
+from wgtwo_pipeline import journal
+from wgtwo_pipeline.store import LakeLocation
+from wgtwo_pipeline.store_open import open_store
 
 FLAT = 1.10
 LARGE = 4 << 20

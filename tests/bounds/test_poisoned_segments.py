@@ -5,11 +5,10 @@ from pathlib import Path
 import lakes
 import pyarrow.parquet as pq
 import pytest
-
-from pipeline import audit, epochs, journal, positions, retained
-from pipeline.manifest import sealed_key
-from pipeline.store import LakeLocation
-from pipeline.store_open import open_store
+from wgtwo_pipeline import audit, epochs, journal, positions, retained
+from wgtwo_pipeline.manifest import sealed_key
+from wgtwo_pipeline.store import LakeLocation
+from wgtwo_pipeline.store_open import open_store
 
 
 @pytest.fixture

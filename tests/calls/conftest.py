@@ -6,10 +6,9 @@ import threading
 import grpc
 import pytest
 from scripted_server import ScriptedServer, self_signed
-
-from pipeline.calls import Caller
-from pipeline.service_settings import Service
-from pipeline.transport import CallResult
+from wgtwo_pipeline.calls import Caller
+from wgtwo_pipeline.service_settings import Service
+from wgtwo_pipeline.transport import CallResult
 
 
 class GrpcioCaller:

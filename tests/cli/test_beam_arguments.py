@@ -1,11 +1,10 @@
 """Options of Beam go to Beam as they are; what neither side knows is refused."""
 
 import pytest
-
-from pipeline.arguments import parse
-from pipeline.beam_options import runner_name
-from pipeline.cli import main
-from pipeline.errors import ConfigurationError
+from wgtwo_pipeline.arguments import parse
+from wgtwo_pipeline.beam_options import runner_name
+from wgtwo_pipeline.cli import main
+from wgtwo_pipeline.errors import ConfigurationError
 
 
 @pytest.mark.parametrize(
@@ -66,7 +65,7 @@ def test_runners(given, name):
 
 def test_an_unknown_runner(capsys, monkeypatch):
     """A runner that Beam does not know is refused by who named it; the nearest one is suggested."""
-    monkeypatch.setattr("pipeline.logs.setup_logging", lambda *_: None)
+    monkeypatch.setattr("wgtwo_pipeline.logs.setup_logging", lambda *_: None)
     monkeypatch.setenv("WGTWO_RUNNER", "FlinkRuner")
     assert main(["publish"]) == 2
     message = "error: WGTWO_RUNNER 'FlinkRuner' is no runner that Beam knows: did you mean FlinkRunner?\n"

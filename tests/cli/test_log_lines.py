@@ -7,8 +7,7 @@ import sys
 import warnings
 
 import pytest
-
-from pipeline import logs
+from wgtwo_pipeline import logs
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +35,7 @@ def lines(form="text", level="info"):
 def test_text():
     """Time in UTC, level, room, message and the facts."""
     written = lines()
-    logging.getLogger("pipeline.journal").info("wrote %d", 3, extra={"segment": "a/b"})
+    logging.getLogger("wgtwo_pipeline.journal").info("wrote %d", 3, extra={"segment": "a/b"})
     (line,) = written()
     time, rest = line.split(" ", 1)
     assert time.endswith("Z")
@@ -49,13 +48,15 @@ def test_json():
     try:
         raise ValueError("two\nlines")
     except ValueError:
-        logging.getLogger("pipeline.ack").exception("failed", extra={"count": 2, "api": "v0", "path": [1]})
+        logging.getLogger("wgtwo_pipeline.ack").exception(
+            "failed", extra={"count": 2, "api": "v0", "path": [1]}
+        )
     (line,) = written()
     entry = json.loads(line)
     assert entry.pop("time").endswith("Z")
     assert "ValueError: two\nlines" in entry.pop("exception")
     assert entry == {
-        "level": "error", "logger": "pipeline.ack", "message": "failed", "count": 2, "api": "v0", "path": "[1]",
+        "level": "error", "logger": "wgtwo_pipeline.ack", "message": "failed", "count": 2, "api": "v0", "path": "[1]",
     }  # fmt: skip
 
 
@@ -101,7 +102,7 @@ def test_levels():
     for name in ("botocore.auth", "apache_beam.runners", "grpc._cython"):
         logging.getLogger(name).info("chatter")
     logging.getLogger("botocore").warning("trouble")
-    logging.getLogger("pipeline.x").debug("detail")
+    logging.getLogger("wgtwo_pipeline.x").debug("detail")
     logging.getLogger().warning("apitools not found, and so on")
     assert [line.split(" ", 1)[1] for line in written()] == ["WARNING botocore: trouble"]
     written = lines(level="debug")

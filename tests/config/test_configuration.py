@@ -5,14 +5,13 @@ import pickle
 from dataclasses import FrozenInstanceError
 
 import pytest
-
-from pipeline import configure, logs
-from pipeline.api import V0, V1
-from pipeline.configure import build, build_sandbox
-from pipeline.errors import ConfigurationError
-from pipeline.sandbox.options import SandboxSettings
-from pipeline.service_settings import Secret
-from pipeline.settings import gather
+from wgtwo_pipeline import configure, logs
+from wgtwo_pipeline.api import V0, V1
+from wgtwo_pipeline.configure import build, build_sandbox
+from wgtwo_pipeline.errors import ConfigurationError
+from wgtwo_pipeline.sandbox.options import SandboxSettings
+from wgtwo_pipeline.service_settings import Secret
+from wgtwo_pipeline.settings import gather
 
 SECRET = "correct-horse-battery"
 ENDPOINT = {"endpoint": "api.example.com"}

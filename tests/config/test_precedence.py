@@ -5,10 +5,9 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from pipeline.errors import ConfigurationError
-from pipeline.options import options_of
-from pipeline.settings import gather
+from wgtwo_pipeline.errors import ConfigurationError
+from wgtwo_pipeline.options import options_of
+from wgtwo_pipeline.settings import gather
 
 
 @pytest.fixture(scope="module")

@@ -11,16 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wgtwo.events.v0 import events_pb2 as v0
 from wgtwo.subscription.v1 import subscription_events_pb2 as v1
-
-from pipeline import deduplicate
-from pipeline.decode import decode
-from pipeline.errors import CorruptError, NotFoundError
-from pipeline.manifest import Parameters, TableFile
-from pipeline.store import LakeLocation
-from pipeline.store_open import open_store
-from pipeline.tables import current_descriptors
-from pipeline.wire import quarantine_identity
-from pipeline.write import write
+from wgtwo_pipeline import deduplicate
+from wgtwo_pipeline.decode import decode
+from wgtwo_pipeline.errors import CorruptError, NotFoundError
+from wgtwo_pipeline.manifest import Parameters, TableFile
+from wgtwo_pipeline.store import LakeLocation
+from wgtwo_pipeline.store_open import open_store
+from wgtwo_pipeline.tables import current_descriptors
+from wgtwo_pipeline.wire import quarantine_identity
+from wgtwo_pipeline.write import write
 
 TIME = pa.timestamp("us", "UTC")
 V0, V1 = ("timestamp", "sequence"), ("timestamp", "event_id")

@@ -11,13 +11,12 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.portability.common_urns import primitives, sdf_components
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-
-from pipeline import api, flows
-from pipeline.api import Start, Terms
-from pipeline.service_settings import Service
-from pipeline.session import IngestSettings, Member
-from pipeline.store import LakeLocation
-from pipeline.subscribe import Groups
+from wgtwo_pipeline import api, flows
+from wgtwo_pipeline.api import Start, Terms
+from wgtwo_pipeline.service_settings import Service
+from wgtwo_pipeline.session import IngestSettings, Member
+from wgtwo_pipeline.store import LakeLocation
+from wgtwo_pipeline.subscribe import Groups
 
 
 @pytest.fixture

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 from expected import QUARANTINED, assert_published, tables
-
-from pipeline.sandbox.options import MALFORMATIONS
+from wgtwo_pipeline.sandbox.options import MALFORMATIONS
 
 
 def test_malformed_events_are_published_or_quarantined_and_acked(service, run, tmp_path: Path):

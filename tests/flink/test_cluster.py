@@ -1,4 +1,4 @@
-"""What `pipeline.cluster` does without a cluster: refuses, asks Flink's REST API, counts in the lake."""
+"""What `wgtwo_pipeline.cluster` does without a cluster: refuses, asks Flink's REST API, counts in the lake."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from threading import Thread
 
 import apache_beam as beam
 import pytest
-
-from pipeline import cli, cluster, jobs, settings
-from pipeline.config import Config
-from pipeline.errors import ConfigurationError, PipelineError
-from pipeline.journal import SegmentWriter, Source
-from pipeline.store import LakeLocation
-from pipeline.store_open import open_store
+from wgtwo_pipeline import cli, cluster, jobs, settings
+from wgtwo_pipeline.config import Config
+from wgtwo_pipeline.errors import ConfigurationError, PipelineError
+from wgtwo_pipeline.journal import SegmentWriter, Source
+from wgtwo_pipeline.store import LakeLocation
+from wgtwo_pipeline.store_open import open_store
 
 FLINK = ("--runner=FlinkRunner", "--job_endpoint=127.0.0.1:9", "--flink_master=127.0.0.1:9")
 
@@ -61,7 +60,7 @@ def test_a_folder_is_named_to_workers_by_its_absolute_path(tmp_path: Path, monke
 def test_the_default_runner_is_known_to_be_local_without_importing_beam():
     """It would cost each command seconds."""
     code = (
-        "import sys; from pipeline import cli, cluster, settings; line = cli.parse(['publish']);"
+        "import sys; from wgtwo_pipeline import cli, cluster, settings; line = cli.parse(['publish']);"
         "config = cli._request(line, settings.gather('publish', {}, {}));"
         "sys.exit(cluster.is_remote(config) or 'apache_beam' in sys.modules)"
     )

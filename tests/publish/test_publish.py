@@ -9,9 +9,8 @@ import lakes
 import pyarrow.parquet as pq
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
-
-from pipeline import epochs, flows, jobs, publish
-from pipeline.errors import (
+from wgtwo_pipeline import epochs, flows, jobs, publish
+from wgtwo_pipeline.errors import (
     ConfigurationError,
     CorruptError,
     LakeError,
@@ -19,10 +18,10 @@ from pipeline.errors import (
     PipelineError,
     ServiceError,
 )
-from pipeline.manifest import Parameters, manifest_key
-from pipeline.publish import PublishSettings
-from pipeline.store import LakeLocation
-from pipeline.store_open import open_store
+from wgtwo_pipeline.manifest import Parameters, manifest_key
+from wgtwo_pipeline.publish import PublishSettings
+from wgtwo_pipeline.store import LakeLocation
+from wgtwo_pipeline.store_open import open_store
 
 OPTIONS = PipelineOptions(["--runner=FnApiRunner"])
 

@@ -4,9 +4,8 @@ import json
 
 import lakes
 import pytest
-
-from pipeline import backlog, epochs
-from pipeline.views import Views
+from wgtwo_pipeline import backlog, epochs
+from wgtwo_pipeline.views import Views
 
 
 @pytest.fixture

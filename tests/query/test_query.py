@@ -10,10 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from processes import START_SECONDS, Command, wait_until
-
-from pipeline import tables
-from pipeline.tables import QUARANTINE, catalog, current_descriptors
-from pipeline.views import Views
+from wgtwo_pipeline import tables
+from wgtwo_pipeline.tables import QUARANTINE, catalog, current_descriptors
+from wgtwo_pipeline.views import Views
 
 
 def rows(run, sql, *options):
@@ -137,9 +136,9 @@ def test_a_column_that_came_with_a_newer_version(store, run, monkeypatch):
 
 def test_a_lake_may_have_any_name(tmp_path, capsys):
     """Signs that mean something to a glob or to SQL are only signs in a folder's name."""
-    from pipeline import cli
-    from pipeline.store import LakeLocation
-    from pipeline.store_open import open_store
+    from wgtwo_pipeline import cli
+    from wgtwo_pipeline.store import LakeLocation
+    from wgtwo_pipeline.store_open import open_store
 
     store = open_store(LakeLocation(str(tmp_path / "o'la[ke]*?")))
     store.check()
@@ -318,7 +317,7 @@ def test_a_query_can_be_stopped(store, tmp_path, number):
 
 def test_a_missing_lake_is_not_made(run, store, tmp_path):
     """A lake that is not there is an error that names the option, and still not there afterwards."""
-    from pipeline import cli
+    from wgtwo_pipeline import cli
 
     for command in ("query", "status"):
         assert cli.main([command, "--lake", str(tmp_path / "nowhere")]) == 1

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 
-from pipeline.errors import ConfigurationError, ServiceError
+from wgtwo_pipeline.errors import ConfigurationError, ServiceError
 
 
 def wait(config, lifeline):

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 import scripted_works as works
-
-from pipeline.children import Child
-from pipeline.configure import build
-from pipeline.settings import gather
+from wgtwo_pipeline.children import Child
+from wgtwo_pipeline.configure import build
+from wgtwo_pipeline.settings import gather
 
 HERE = Path(__file__).parent
 
@@ -175,9 +174,9 @@ def test_a_parent_that_is_killed_takes_its_children_along():
         import sys, time
         sys.path.insert(0, sys.argv[1])
         import scripted_works
-        from pipeline.children import Child
-        from pipeline.configure import build
-        from pipeline.settings import gather
+        from wgtwo_pipeline.children import Child
+        from wgtwo_pipeline.configure import build
+        from wgtwo_pipeline.settings import gather
         if __name__ == "__main__":
             child = Child("wait", scripted_works.wait, build(gather("run", {}, {})))
             while "pid" not in child.poll():

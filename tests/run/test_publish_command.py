@@ -5,10 +5,9 @@ import signal
 from types import SimpleNamespace
 
 import pytest
-
-from pipeline import jobs, run
-from pipeline.configure import build
-from pipeline.settings import gather
+from wgtwo_pipeline import jobs, run
+from wgtwo_pipeline.configure import build
+from wgtwo_pipeline.settings import gather
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -5,14 +5,13 @@ import os
 import signal
 
 import pytest
-
-from pipeline import run
-from pipeline.config import Stopping
-from pipeline.configure import build
-from pipeline.errors import PipelineError
-from pipeline.run import Supervisor, _Conditions
-from pipeline.service_settings import Service
-from pipeline.settings import gather
+from wgtwo_pipeline import run
+from wgtwo_pipeline.config import Stopping
+from wgtwo_pipeline.configure import build
+from wgtwo_pipeline.errors import PipelineError
+from wgtwo_pipeline.run import Supervisor, _Conditions
+from wgtwo_pipeline.service_settings import Service
+from wgtwo_pipeline.settings import gather
 
 SERVICE = Service("localhost:1", plaintext=True)
 IDLE = {"streams": 1, "oldest_unacked_seconds": 0.0}

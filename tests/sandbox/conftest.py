@@ -2,9 +2,8 @@
 
 import pytest
 from sandbox_client import Client
-
-from pipeline.sandbox.options import SandboxSettings
-from pipeline.sandbox.server import start_sandbox
+from wgtwo_pipeline.sandbox.options import SandboxSettings
+from wgtwo_pipeline.sandbox.server import start_sandbox
 
 
 @pytest.fixture

@@ -9,15 +9,14 @@ import sys
 
 import pytest
 from sandbox_client import Client, take
-
-from pipeline.errors import ConfigurationError
-from pipeline.sandbox.command import run
-from pipeline.sandbox.options import SandboxSettings
+from wgtwo_pipeline.errors import ConfigurationError
+from wgtwo_pipeline.sandbox.command import run
+from wgtwo_pipeline.sandbox.options import SandboxSettings
 
 PROGRAM = """
 import logging, sys
-from pipeline.sandbox.command import run
-from pipeline.sandbox.options import SandboxSettings
+from wgtwo_pipeline.sandbox.command import run
+from wgtwo_pipeline.sandbox.options import SandboxSettings
 logging.basicConfig(level=logging.INFO, stream=sys.stderr)
 sys.exit(run(SandboxSettings(address="127.0.0.1:0", rate=100.0)))
 """

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-
-from pipeline.sandbox.engine import Engine, Start, Subscription
+from wgtwo_pipeline.sandbox.engine import Engine, Start, Subscription
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND

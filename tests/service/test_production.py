@@ -6,10 +6,9 @@ import time
 import pytest
 from network import Middlebox, Proxy
 from processes import wait_until
+from wgtwo_pipeline.configure import build
+from wgtwo_pipeline.settings import gather
 from witness import CLIENT, CREDENTIALS, SECRET, assert_each_once, audited
-
-from pipeline.configure import build
-from pipeline.settings import gather
 
 OAUTH = ("--oauth-address", "127.0.0.1:0", "--oauth-client", f"{CLIENT}:{SECRET}")
 

@@ -12,12 +12,11 @@ import apache_beam as beam
 import pytest
 import requests
 from processes import wait_until
+from wgtwo_pipeline import flows, jobs
+from wgtwo_pipeline.configure import build
+from wgtwo_pipeline.session import IngestSettings
+from wgtwo_pipeline.settings import gather
 from witness import CLIENT, CREDENTIALS, SECRET
-
-from pipeline import flows, jobs
-from pipeline.configure import build
-from pipeline.session import IngestSettings
-from pipeline.settings import gather
 
 
 class Overheard:

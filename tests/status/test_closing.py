@@ -4,8 +4,7 @@ import io
 from types import SimpleNamespace
 
 import lakes
-
-from pipeline import closing
+from wgtwo_pipeline import closing
 
 
 def shown(store, monkeypatch):

@@ -5,9 +5,8 @@ from datetime import timedelta
 
 import lakes
 import pytest
-
-from pipeline import checkpoint, epochs, positions, status
-from pipeline.manifest import iso
+from wgtwo_pipeline import checkpoint, epochs, positions, status
+from wgtwo_pipeline.manifest import iso
 
 
 def as_json(run):
@@ -134,7 +133,7 @@ def test_no_table_is_opened(store, run):
 
 def test_a_missing_lake_is_an_error(store, run, tmp_path):
     """A lake that is not there is said to be missing, with the option that names it, and is not created."""
-    from pipeline import cli
+    from wgtwo_pipeline import cli
 
     assert cli.main(["status", "--lake", str(tmp_path / "nowhere")]) == 1
     assert not (tmp_path / "nowhere").exists()
@@ -146,6 +145,6 @@ def test_a_missing_lake_is_an_error(store, run, tmp_path):
 )
 def test_durations_are_short(seconds, text):
     """A lag is said in the unit that fits."""
-    from pipeline.render import duration
+    from wgtwo_pipeline.render import duration
 
     assert duration(timedelta(seconds=seconds).total_seconds()) == text

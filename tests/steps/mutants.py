@@ -13,9 +13,7 @@ from datetime import UTC, timedelta
 import pyarrow as pa
 from scripted_lake import ScriptedStore
 from stories import BACKLOG, BOTH_APIS, MISSED, PLAIN, QUIET, SILENT, SMALL
-from world import ZIGZAG, Choice, Fault, World
-
-from pipeline import (
+from wgtwo_pipeline import (
     ack,
     checkpoint,
     deduplicate,
@@ -30,8 +28,9 @@ from pipeline import (
     tables,
     write,
 )
-from pipeline.errors import AlreadyExistsError, LakeError
-from pipeline.session import IngestSettings, Session
+from wgtwo_pipeline.errors import AlreadyExistsError, LakeError
+from wgtwo_pipeline.session import IngestSettings, Session
+from world import ZIGZAG, Choice, Fault, World
 
 
 @dataclass(frozen=True)

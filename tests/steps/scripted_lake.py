@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
-
-from pipeline.errors import AlreadyExistsError, LakeError, NotFoundError
-from pipeline.store import LakeLocation, ObjectInfo
+from wgtwo_pipeline.errors import AlreadyExistsError, LakeError, NotFoundError
+from wgtwo_pipeline.store import LakeLocation, ObjectInfo
 
 PAGE = 3
 """Objects a page of a listing; between two pages others may do something."""

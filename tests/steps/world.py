@@ -20,12 +20,11 @@ from checker import Checker
 from scripted_lake import Bucket, ScriptedStore
 from scripted_service import ScriptedService, ScriptedTransport
 from scripted_time import Clock, Coroutine, Immediate, Queue, Thread, datetime_of
-
-from pipeline import ack, api, deduplicate, epochs, jobs, journal, publish, session, subscribe, worker
-from pipeline.errors import LakeError
-from pipeline.manifest import Parameters
-from pipeline.service_settings import Service
-from pipeline.session import IngestSettings, Member
+from wgtwo_pipeline import ack, api, deduplicate, epochs, jobs, journal, publish, session, subscribe, worker
+from wgtwo_pipeline.errors import LakeError
+from wgtwo_pipeline.manifest import Parameters
+from wgtwo_pipeline.service_settings import Service
+from wgtwo_pipeline.session import IngestSettings, Member
 
 ACK_TIMEOUT_SECONDS = 30.0
 LATE_STEPS = 9

@@ -11,9 +11,8 @@ from moto.server import ThreadedMotoServer
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from servers import Credentials, VersityGateway, s3_client, toxiproxy, versitygw
-
-from pipeline.store import LakeLocation, Store
-from pipeline.store_open import open_store
+from wgtwo_pipeline.store import LakeLocation, Store
+from wgtwo_pipeline.store_open import open_store
 
 BUCKET = "a-lake"
 

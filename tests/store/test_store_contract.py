@@ -16,10 +16,9 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
-
-from pipeline.errors import AlreadyExistsError, LakeError, NotFoundError
-from pipeline.store import LakeLocation, ObjectInfo
-from pipeline.store_open import open_store
+from wgtwo_pipeline.errors import AlreadyExistsError, LakeError, NotFoundError
+from wgtwo_pipeline.store import LakeLocation, ObjectInfo
+from wgtwo_pipeline.store_open import open_store
 
 
 def keys(store, prefix="", after=""):

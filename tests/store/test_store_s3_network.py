@@ -6,10 +6,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-
-from pipeline.errors import AlreadyExistsError, LakeError
-from pipeline.store import LakeLocation
-from pipeline.store_s3 import S3LakeStore
+from wgtwo_pipeline.errors import AlreadyExistsError, LakeError
+from wgtwo_pipeline.store import LakeLocation
+from wgtwo_pipeline.store_s3 import S3LakeStore
 
 pytestmark = pytest.mark.heavy
 BUCKET = "a-lake"

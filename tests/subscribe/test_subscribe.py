@@ -13,14 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from memory_store import MemoryStore
 from scripted_transport import ScriptedStream, ScriptedTransport
-
-from pipeline import api, flows, journal, session, subscribe, worker
-from pipeline.errors import ServiceError
-from pipeline.service_settings import Service
-from pipeline.session import IngestSettings, Member
-from pipeline.store import LakeLocation
-from pipeline.subscribe import EndlessTracker, Groups, RangeCoder, Subscribe
-from pipeline.transport import CallResult, StreamEndedError
+from wgtwo_pipeline import api, flows, journal, session, subscribe, worker
+from wgtwo_pipeline.errors import ServiceError
+from wgtwo_pipeline.service_settings import Service
+from wgtwo_pipeline.session import IngestSettings, Member
+from wgtwo_pipeline.store import LakeLocation
+from wgtwo_pipeline.subscribe import EndlessTracker, Groups, RangeCoder, Subscribe
+from wgtwo_pipeline.transport import CallResult, StreamEndedError
 
 TERMS = api.Terms(("sms",), "queue", "durable", 4, 30)
 SETTINGS = IngestSettings(Service("localhost:1", True), LakeLocation("memory"), TERMS, api.Start())

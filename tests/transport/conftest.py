@@ -4,10 +4,9 @@ import threading
 
 import pytest
 from scripted_server import ScriptedServer, self_signed
-
-from pipeline.service_settings import Service
-from pipeline.transport import Transport
-from pipeline.transport_grpc import GrpcTransport
+from wgtwo_pipeline.service_settings import Service
+from wgtwo_pipeline.transport import Transport
+from wgtwo_pipeline.transport_grpc import GrpcTransport
 
 IMPLEMENTATIONS = [GrpcTransport]
 

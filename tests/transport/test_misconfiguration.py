@@ -8,11 +8,10 @@ import time
 import grpc
 import pytest
 from scripted_server import STREAM, ScriptedServer, self_signed
-
-from pipeline.errors import ConfigurationError, ServiceError
-from pipeline.service_settings import Service
-from pipeline.transport import StreamEndedError
-from pipeline.transport_open import open_transport
+from wgtwo_pipeline.errors import ConfigurationError, ServiceError
+from wgtwo_pipeline.service_settings import Service
+from wgtwo_pipeline.transport import StreamEndedError
+from wgtwo_pipeline.transport_open import open_transport
 
 SOON_SECONDS = 8
 

@@ -11,9 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scripted_server import CALL, STREAM, Relay, ScriptedServer
-
-from pipeline.errors import ServiceError
-from pipeline.transport import MAX_WAITING_BYTES, StreamEndedError
+from wgtwo_pipeline.errors import ServiceError
+from wgtwo_pipeline.transport import MAX_WAITING_BYTES, StreamEndedError
 
 MIB = 1 << 20
 
@@ -355,8 +354,8 @@ def test_a_spawned_process_opens_its_own(connect, server):
 
 
 def _call_from_child(target: str) -> bytes | None:
-    from pipeline.service_settings import Service
-    from pipeline.transport_open import open_transport
+    from wgtwo_pipeline.service_settings import Service
+    from wgtwo_pipeline.transport_open import open_transport
 
     transport = open_transport(Service(target, plaintext=True))
     try:

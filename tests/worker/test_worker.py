@@ -9,12 +9,11 @@ import time
 import pytest
 from memory_store import MemoryStore
 from scripted_transport import ScriptedTransport
-
-from pipeline import api, session, worker
-from pipeline.service_settings import OAuth, Secret, Service
-from pipeline.session import IngestSettings, Member
-from pipeline.store import LakeLocation
-from pipeline.worker import Worker
+from wgtwo_pipeline import api, session, worker
+from wgtwo_pipeline.service_settings import OAuth, Secret, Service
+from wgtwo_pipeline.session import IngestSettings, Member
+from wgtwo_pipeline.store import LakeLocation
+from wgtwo_pipeline.worker import Worker
 
 SECRET = Service("localhost:1", oauth=OAuth("http://localhost/token", "id", Secret("hidden-value"), ("a",)))
 TERMS = api.Terms(("sms",), "queue", "durable", 4, 30)

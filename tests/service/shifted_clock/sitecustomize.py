@@ -39,7 +39,7 @@ class _Shifting(PathFinder):
 
     @classmethod
     def find_spec(cls, fullname, path=None, target=None):
-        spec = super().find_spec(fullname, path, target) if fullname.startswith("pipeline.") else None
+        spec = super().find_spec(fullname, path, target) if fullname.startswith("wgtwo_pipeline.") else None
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 

@@ -1,0 +1,17 @@
+"""What `query` and `status` are asked for."""
+
+from dataclasses import dataclass
+
+from wgtwo_pipeline.store import LakeLocation
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What `query` and `status` are asked for. `sql` None means an overview, `output` None stdout."""
+
+    lake: LakeLocation
+    sql: str | None
+    fresh: bool
+    format: str
+    output: str | None
+    json: bool

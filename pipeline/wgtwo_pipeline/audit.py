@@ -1,0 +1,94 @@
+"""Proves that every journaled event is published, a duplicate, quarantined or erased, once; says where it is not."""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from wgtwo_pipeline import audit_epochs, audit_objects, positions
+from wgtwo_pipeline.audit_epochs import Ledger
+from wgtwo_pipeline.audit_settings import Auditing
+from wgtwo_pipeline.findings import MOST_FINDINGS, Findings
+from wgtwo_pipeline.manifest import iso
+from wgtwo_pipeline.store import Store
+from wgtwo_pipeline.store_open import open_to_read
+
+
+def audit(auditing: Auditing) -> int:
+    """Prints what is proved and what is wrong; returns 1 if anything is. Changes nothing. Raises LakeError.
+
+    A gap in time, recorded because the service no longer had its events, is shown; it is no difference
+    between the objects.
+    """
+    store = open_to_read(auditing.lake)
+    findings, ledger = examine(store, deep=auditing.deep)
+    gaps = tuple(positions.gaps(store))
+    if auditing.json:
+        sys.stdout.write(json.dumps(to_json(store, findings, ledger, gaps), indent=1) + "\n")
+    else:
+        sys.stdout.writelines(line + "\n" for line in to_text(findings, ledger, gaps))
+    return 1 if findings.total else 0
+
+
+def examine(store: Store, *, deep: bool = False) -> tuple[Findings, Ledger]:
+    """Audits a lake, also one that is being written. Raises LakeError where it cannot be read.
+
+    Seals, manifests, listings and the newest files' footers; `deep` reads every manifest, row and retained copy,
+    with memory that does not grow with their number.
+    """
+    findings = Findings()
+    # In this order: what others write meanwhile is then only ever more than is named, and looked up again.
+    ledger = audit_epochs.read(store, findings, deep=deep)
+    audit_objects.check_files(store, findings, ledger)
+    complete = audit_objects.check_retained(store, findings, ledger)
+    audit_objects.check_journal(store, findings, ledger)
+    audit_objects.check_descriptors(store, findings, ledger)
+    if deep:
+        from wgtwo_pipeline import audit_rows  # brings DuckDB
+
+        audit_rows.check(store, findings, ledger, complete)
+    else:
+        audit_objects.check_footers(store, findings, ledger)
+    return findings, ledger
+
+
+def to_json(
+    store: Store, findings: Findings, ledger: Ledger, gaps: tuple[positions.Gap, ...]
+) -> dict[str, Any]:
+    """As `audit --json` prints it; keys stay, new ones may come."""
+    totals = ledger.totals
+    return {
+        "passed": findings.total == 0,
+        "lake": store.uri("").rstrip("/"),
+        "at": iso(datetime.now(UTC)),
+        "received": totals.received,
+        "published": totals.published,
+        "duplicates": totals.duplicates,
+        "quarantined": totals.quarantined,
+        "erased": totals.erased,
+        "unreadable": totals.unreadable,
+        "tables": {name: asdict(count) for name, count in sorted(totals.tables.items())},
+        "proved": dict(sorted(findings.proved.items())),
+        "gaps": [
+            {"subscription": gap.subscription, "from": iso(gap.start), "to": iso(gap.end)} for gap in gaps
+        ],
+        "findings": findings.total,
+        "found": [asdict(finding) for finding in findings.kept],
+    }
+
+
+def to_text(findings: Findings, ledger: Ledger, gaps: tuple[positions.Gap, ...]) -> Iterator[str]:
+    """The lines that `audit` prints; the last one is the verdict."""
+    yield from map(str, findings.kept)
+    if findings.total > MOST_FINDINGS:
+        yield f"… and {findings.total - MOST_FINDINGS:,} more"
+    yield from map(str, gaps)
+    yield str(ledger.totals)
+    proved = ", ".join(
+        f"{count:,} {name.replace('_', ' ')}" for name, count in sorted(findings.proved.items())
+    )
+    yield f"examined: {proved}"
+    verdict = f"audit FAILED: {findings.total:,} findings" if findings.total else "audit passed"
+    yield verdict

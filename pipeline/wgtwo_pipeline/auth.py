@@ -1,0 +1,226 @@
+"""OAuth 2.0 client credentials: the token that the event service wants to see on every call.
+
+Neither tokens nor the client secret are part of any error, log line or repr.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn
+from urllib.parse import urlsplit
+
+import requests
+from authlib.integrations.base_client import OAuthError
+from authlib.integrations.requests_client import OAuth2Session
+
+from wgtwo_pipeline import diagnose
+from wgtwo_pipeline.errors import PipelineError, ServiceError
+from wgtwo_pipeline.service_settings import OAuth
+
+logger = logging.getLogger(__name__)
+
+_FETCH_SECONDS: Final = 10.0
+_LONGEST_LEEWAY_SECONDS: Final = 60.0
+_UNKNOWN_LIFETIME_SECONDS: Final = 300.0
+_FIRST_BACKOFF_SECONDS: Final = 0.2
+_LONGEST_BACKOFF_SECONDS: Final = 15.0
+_TRY_AGAIN_STATUS: Final = (408, 425, 429)
+_CLIENT_ERRORS: Final = ("invalid_client", "unauthorized_client", "access_denied")
+
+
+class TokenUnavailableError(PipelineError):
+    """There is no token now; asking again later may help."""
+
+
+@dataclass(frozen=True)
+class _Token:
+    value: str = field(repr=False)
+    refresh_at: float
+    expires_at: float
+
+
+class TokenSource:
+    """One client's token, fetched when it is first needed and again before it expires. Threads may share it."""
+
+    def __init__(self, oauth: OAuth, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._oauth, self._monotonic = oauth, monotonic
+        self._lock = threading.Lock()
+        self._token: _Token | None = None
+        self._refused_before = self._fetched_before = False
+        self._failure: TokenUnavailableError | None = None
+        self._retry_at = 0.0
+        self._backoff_seconds = _FIRST_BACKOFF_SECONDS
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a token source holds a token and a lock: pickle its OAuth settings instead")
+
+    def token(self) -> str:
+        """A token that has not expired.
+
+        Blocks while it is fetched, by one thread at a time; a thread whose token is only about to expire does not
+        wait for another thread's refresh. After a failure the endpoint is left alone for a while that grows:
+        until then, unless the old token lasts, it raises TokenUnavailableError at once. Raises ServiceError if the
+        endpoint refuses the client, its secret or its scopes.
+        """
+        token = self._token
+        if token is not None and self._monotonic() < token.refresh_at:
+            return token.value
+        lasting = self._lasting(token)
+        if not self._lock.acquire(blocking=lasting is None):
+            assert lasting is not None
+            return lasting.value
+        try:
+            return self._renewed().value
+        finally:
+            self._lock.release()
+
+    def accepted(self) -> None:
+        """Notes that the service has accepted a token: the next refusal is a first one again."""
+        self._refused_before = False
+
+    def refused(self, value: str) -> None:
+        """Notes that the service has refused this token: it is not given out again.
+
+        Raises ServiceError if it was fetched because the one before it was refused, too. That a token was refused
+        which has expired by now proves nothing.
+        """
+        with self._lock:
+            token = self._token
+            if token is None or token.value != value:
+                return
+            self._token = None
+            if self._lasting(token) is None:
+                return
+            if self._refused_before:
+                raise ServiceError(
+                    f"the event service refuses the tokens that {self._oauth.token_url} gives to the client "
+                    f"{self._oauth.client_id} for the scopes {self._scopes()}: let the client have these scopes, or "
+                    "ask for others with --scope; and check that --token-url belongs to this service"
+                )
+            self._refused_before = True
+
+    def _renewed(self) -> _Token:
+        token = self._token
+        now = self._monotonic()
+        if token is not None and now < token.refresh_at:
+            return token  # another thread has just fetched it
+        try:
+            if self._failure is not None and now < self._retry_at:
+                raise self._failure.with_traceback(None)
+            self._token = self._fetch()
+        except PipelineError as error:
+            if isinstance(error, TokenUnavailableError) and error is not self._failure:
+                self._back_off(error)
+            lasting = self._lasting(token)
+            if lasting is None:
+                raise
+            return lasting
+        self._failure, self._fetched_before = None, True
+        self._backoff_seconds = _FIRST_BACKOFF_SECONDS
+        return self._token
+
+    def _back_off(self, failure: TokenUnavailableError) -> None:
+        wait = self._backoff_seconds * random.uniform(0.5, 1.5)
+        self._failure, self._retry_at = failure, self._monotonic() + wait
+        self._backoff_seconds = min(2 * self._backoff_seconds, _LONGEST_BACKOFF_SECONDS)
+        logger.warning("%s; asking again in %.1f s", failure, wait)
+
+    def _lasting(self, token: _Token | None) -> _Token | None:
+        return token if token is not None and self._monotonic() < token.expires_at else None
+
+    def _fetch(self) -> _Token:
+        asked_at = self._monotonic()
+        problem: PipelineError
+        try:
+            answer = self._ask()
+        except OAuthError as error:
+            problem = self._oauth_problem(error)
+        except (requests.RequestException, ValueError) as error:
+            problem = self._http_problem(error)
+        else:
+            return self._read(answer, asked_at)
+        # Raised out here, so that it does not refer to the request, which holds the secret.
+        raise problem
+
+    def _ask(self) -> dict[str, Any]:
+        oauth = self._oauth
+        with OAuth2Session(
+            oauth.client_id,
+            oauth.client_secret.reveal(),
+            scope=" ".join(oauth.scopes) or None,
+            token_endpoint_auth_method="client_secret_basic",  # noqa: S106  # the name of a method
+            default_timeout=_FETCH_SECONDS,
+        ) as session:
+            session.register_compliance_hook("access_token_response", _refuse_gateways)
+            answer: dict[str, Any] = session.fetch_token(
+                oauth.token_url, grant_type="client_credentials", allow_redirects=False
+            )
+            return answer
+
+    def _read(self, answer: dict[str, Any], asked_at: float) -> _Token:
+        value = answer.get("access_token")
+        if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
+            raise self._http_problem(ValueError("no access token in the answer"))
+        try:
+            lifetime = max(float(answer["expires_in"]), 1.0)
+        except (KeyError, TypeError, ValueError):
+            lifetime = _UNKNOWN_LIFETIME_SECONDS
+        leeway = min(_LONGEST_LEEWAY_SECONDS, lifetime / 3)
+        return _Token(value, refresh_at=asked_at + lifetime - leeway, expires_at=asked_at + lifetime)
+
+    def _oauth_problem(self, error: OAuthError) -> PipelineError:
+        client, said = self._oauth.client_id, f"{self._oauth.token_url} says {error.error}"
+        if error.error in _CLIENT_ERRORS:
+            return ServiceError(f"{said} to the client {client}: check CLIENT_ID and CLIENT_SECRET")
+        if error.error == "invalid_scope":
+            return ServiceError(
+                f"{said} to the client {client}, which asked for {self._scopes()}: let it have these scopes, or ask "
+                "for others with --scope, or for fewer --types"
+            )
+        if error.error in ("invalid_request", "unsupported_grant_type"):
+            return ServiceError(f"{said} to a request for client credentials: check --token-url")
+        return TokenUnavailableError(f"no token: {said}")
+
+    def _http_problem(self, error: requests.RequestException | ValueError) -> PipelineError:
+        """What has never worked and cannot work as configured is a ServiceError; all else may pass."""
+        url = self._oauth.token_url
+        misconfigured = None
+        if isinstance(error, requests.HTTPError):
+            status = error.response.status_code
+            said = f"answers with HTTP status {status}"
+            if status in (401, 403):
+                misconfigured = f"{url} {said}: check CLIENT_ID and CLIENT_SECRET"
+            elif status < 500 and status not in _TRY_AGAIN_STATUS:
+                misconfigured = f"{url} {said}: check --token-url"
+        elif isinstance(error, requests.ConnectionError):  # SSLError is one
+            said = f"cannot be reached ({type(error).__name__})"
+            host = urlsplit(url).hostname or ""
+            if diagnose.unresolvable(host):
+                misconfigured = f"there is no host named {host}: check --token-url"
+            elif "CERTIFICATE_VERIFY_FAILED" in str(error):
+                misconfigured = (
+                    f"the certificate of {url} is not trusted: name its authority in REQUESTS_CA_BUNDLE"
+                )
+            elif "WRONG_VERSION_NUMBER" in str(error):
+                misconfigured = f"{url} does not speak TLS: check --token-url"
+        elif isinstance(error, requests.Timeout):
+            said = "does not answer"
+        else:
+            said = "does not answer as a token endpoint does"
+            misconfigured = f"{url} {said}: check --token-url"
+        if misconfigured and not self._fetched_before:
+            return ServiceError(misconfigured)
+        return TokenUnavailableError(f"no token: {url} {said}")
+
+    def _scopes(self) -> str:
+        return " ".join(self._oauth.scopes) or "(none)"
+
+
+def _refuse_gateways(response: requests.Response) -> requests.Response:
+    """OAuth errors come with 400 or 401; any other failure is not the token endpoint's word."""
+    if response.status_code not in (400, 401):
+        response.raise_for_status()
+    return response

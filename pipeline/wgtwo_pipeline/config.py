@@ -1,0 +1,55 @@
+"""What the commands that run the flows depend on: every value, frozen, with units in its names.
+
+Rooms receive the group they need, never the command line, which builds and checks it (`cli/build.py`). It can be
+pickled; the pickle holds no secret.
+"""
+
+from dataclasses import dataclass
+
+from wgtwo_pipeline.ingest_settings import Subscription
+from wgtwo_pipeline.service_settings import Secret, Service
+from wgtwo_pipeline.store import LakeLocation
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """When ingest stops by itself; None means never for this reason."""
+
+    run_for_seconds: float | None
+    max_events: int | None
+    until_idle_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Publishing:
+    """How often to publish, how long to keep what is published, and how fine partitions are (`date` or `hour`)."""
+
+    publish_every_seconds: float
+    journal_retention_seconds: float
+    partition_by: str
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything a command needs. A group that the command has no options for holds the defaults.
+
+    `service` is None where there is nothing to connect to; `run` starts a sandbox inside then. `beam_args` are
+    what Beam's PipelineOptions take, always with `--runner`.
+    """
+
+    command: str
+    lake: LakeLocation
+    service: Service | None
+    subscription: Subscription
+    stopping: Stopping
+    publishing: Publishing
+    beam_args: tuple[str, ...]
+    log_format: str
+    log_level: str
+
+    def child_environment(self) -> dict[str, str]:
+        """The variables that a child process needs besides the configuration: the secret, if there is one."""
+        oauth = self.service.oauth if self.service else None
+        if oauth is None or oauth.client_secret.file is not None:
+            return {}
+        return {Secret.VARIABLES[0]: oauth.client_secret.reveal()}

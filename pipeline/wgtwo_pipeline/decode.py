@@ -1,0 +1,262 @@
+"""Deliveries become rows of their tables, or quarantine: nothing else, and none is left out.
+
+Each delivery's outcome depends only on its own bytes and the descriptors, never on its neighbours.
+"""
+
+import hashlib
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from google.protobuf.message import DecodeError
+
+from wgtwo_pipeline.descriptors import Response, responses
+from wgtwo_pipeline.messages import Mask, Part, Rows, read, valid_bits
+from wgtwo_pipeline.tables import MICROSECONDS, QUARANTINE, Column, PartitionBy, Table, catalog
+from wgtwo_pipeline.wire import read_envelope
+
+MIN_SECONDS, MAX_SECONDS = -62_135_596_800, 253_402_300_799  # 0001-01-01 to 9999-12-31, as protobuf has it
+
+REASONS = {
+    "undecodable": "the bytes are not a message of this stream: they break off or make no sense",
+    "invalid_utf8": "a text field is not valid UTF-8",
+    "no_event": "the message holds no event",
+    "unknown_event": "the event is of a kind that the descriptors do not know; a newer version may publish it",
+    "no_metadata": "the event has no metadata, so it has no identity",
+    "no_timestamp": "the event has no timestamp, so it has no identity and no partition",
+    "bad_timestamp": "a timestamp lies outside the years 1 to 9999, or its nanos outside a second",
+}
+"""Why a delivery is quarantined: the reason, and the sentence that explains it."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Rows in delivery order: by table name (those that got any), and in the schema of QUARANTINE."""
+
+    tables: dict[str, pa.Table]
+    quarantine: pa.Table
+
+
+def decode(
+    deliveries: pa.Table | pa.RecordBatch,
+    *,
+    api: str,
+    method: str,
+    descriptors: bytes,
+    partition_by: PartitionBy = "date",
+) -> Decoded:
+    """Decode deliveries (`payload: binary`, `received_at: timestamp[us, UTC]`) of one stream.
+
+    Every delivery is either one row of one table, in exactly the schema of `catalog(descriptors)`, or one row
+    of the quarantine. Raises KeyError where `descriptors` have no such stream. Pure; blocks on nothing.
+    """
+    response = responses(descriptors)[api, method]
+    tables = [t for t in catalog(descriptors, partition_by).values() if (t.api, t.method) == (api, method)]
+    rows: dict[str, list[pa.Table]] = {}
+    quarantine = []
+    batches = deliveries.to_batches() if isinstance(deliveries, pa.Table) else [deliveries]
+    for batch in batches:
+        decoded = _decode_batch(batch, response, tables)
+        quarantine.append(decoded.quarantine)
+        for name, table in decoded.tables.items():
+            rows.setdefault(name, []).append(table)
+    return Decoded(
+        {t.name: pa.concat_tables(rows[t.name]) for t in tables if t.name in rows},
+        pa.concat_tables(quarantine) if quarantine else QUARANTINE.empty_table(),
+    )
+
+
+def _decode_batch(batch: pa.RecordBatch, response: Response, tables: list[Table]) -> Decoded:
+    payloads = batch.column("payload")
+    reasons: dict[int, str] = {}
+    found: dict[str, list[pa.Table]] = {}
+    for part in read(payloads, response, reasons):
+        for table, rows in _part_rows(part, batch, response, tables, reasons):
+            found.setdefault(table.name, []).append(rows)
+    return Decoded(
+        {
+            table.name: _in_order(found[table.name]).select(table.schema.names).cast(table.schema)
+            for table in tables
+            if table.name in found
+        },
+        _quarantine(batch, response, reasons),
+    )
+
+
+def _in_order(parts: list[pa.Table]) -> pa.Table:
+    return parts[0] if len(parts) == 1 else pa.concat_tables(parts).sort_by("row")
+
+
+class _Leaves:
+    """A part's values by their path in the response; null where a message around them is not set."""
+
+    def __init__(self, messages: pa.StructArray) -> None:
+        self._found: dict[tuple[str, ...], pa.Array] = {(): messages}
+
+    def __getitem__(self, path: tuple[str, ...]) -> Any:
+        if path not in self._found:
+            around = self[path[:-1]]
+            # flatten() and not field(): only it gives a child the nulls of its parents.
+            for field, child in zip(around.type, around.flatten(), strict=True):
+                self._found[*path[:-1], field.name] = child
+        return self._found[path]
+
+
+def _part_rows(
+    part: Part, batch: pa.RecordBatch, response: Response, tables: list[Table], reasons: dict[int, str]
+) -> Iterator[tuple[Table, pa.Table]]:
+    leaves = _Leaves(part.messages)
+    members = {table.name: valid_bits(leaves[*response.event_path, table.event_field]) for table in tables}
+    metadata = (*response.event_path, "metadata")
+    time = (*response.event_path, "timestamp") if response.api == "v0" else (*metadata, "timestamp")
+    timestamps, valid = _timestamps(leaves[time])
+    wrong = {
+        "no_event": ~np.logical_or.reduce(list(members.values())),
+        "no_metadata": ~valid_bits(leaves[metadata]),
+        "no_timestamp": ~valid_bits(leaves[time]),
+        "bad_timestamp": ~valid,
+    }
+    good = _refuse(wrong, part.rows, reasons)
+    for table in tables:
+        chosen = np.flatnonzero(members[table.name] & good)
+        if not len(chosen):
+            continue
+        rows, index = part.rows[chosen], pa.array(chosen)
+        columns, bad = _own(table.columns, leaves, index)
+        wrong = {"bad_timestamp": bad}
+        columns |= _times(timestamps[chosen])
+        columns["received_at"] = batch.column("received_at").take(pa.array(rows))
+        columns["row"] = pa.array(rows)
+        if response.api == "v0":
+            columns["sequence"] = leaves[*metadata, "sequence"].take(index)
+        else:
+            columns["event_id"] = _event_ids(response, table, batch.column("payload"), rows)
+            columns["subscription"] = _subscription(leaves, metadata).take(index)
+            wrong["undecodable"] = ~valid_bits(columns["event_id"])
+        kept = _refuse(wrong, rows, reasons)
+        if kept.any():
+            yield table, pa.table(columns) if kept.all() else pa.table(columns).filter(pa.array(kept))
+
+
+def _refuse(wrong: Mapping[str, Mask], rows: Rows, reasons: dict[int, str]) -> Mask:
+    """Give each row the first reason that holds for it; return which have none."""
+    good = np.ones(len(rows), bool)
+    for reason, where in wrong.items():
+        reasons.update(dict.fromkeys(rows[good & where].tolist(), reason))
+        good &= ~where
+    return good
+
+
+def _own(columns: Iterable[Column], leaves: _Leaves, index: pa.Array) -> tuple[dict[str, pa.Array], Mask]:
+    """The columns that the rule derives, and which of the rows have a timestamp that is none."""
+    found: dict[str, pa.Array] = {}
+    bad = np.zeros(len(index), bool)
+    for column in columns:
+        leaf = leaves[column.path]
+        if column.present:
+            around = leaves[column.path[:-1]].is_valid()
+            found[column.name] = pc.if_else(around, leaf.is_valid(), None).take(index)
+        elif column.type == MICROSECONDS:
+            values = leaf.take(index)
+            timestamps, valid = _timestamps(values)
+            bad |= valid_bits(values) & ~valid
+            found[column.name] = pa.array(timestamps, mask=~valid_bits(values)).cast(MICROSECONDS)
+        elif column.names is not None:
+            found[column.name] = _enum_names(leaf.take(index), column.names)
+        else:
+            found[column.name] = leaf.take(index)
+    return found, bad
+
+
+def _enum_names(numbers: pa.Array, names: Mapping[int, str]) -> pa.Array:
+    if isinstance(numbers, pa.ListArray):
+        texts = _enum_names(numbers.values, names)
+        return pa.ListArray.from_arrays(numbers.offsets, texts, mask=numbers.is_null())
+    encoded = numbers.dictionary_encode()
+    texts = pa.array([names.get(n, str(n)) for n in encoded.dictionary.to_pylist()], pa.string())
+    return texts.take(encoded.indices)
+
+
+def _timestamps(messages: pa.StructArray) -> tuple[Rows, Mask]:
+    """Microseconds since 1970 of Timestamp messages (nanos truncated), and which of them are valid."""
+    seconds, nanos = (np.asarray(pc.fill_null(child, 0)) for child in messages.flatten())
+    valid = (seconds >= MIN_SECONDS) & (seconds <= MAX_SECONDS) & (nanos >= 0) & (nanos <= 999_999_999)
+    seconds = np.where(valid, seconds, 0)
+    return seconds * 1_000_000 + np.where(valid, nanos, 0) // 1_000, valid
+
+
+def _times(timestamps: Rows) -> dict[str, pa.Array]:
+    days, hours = timestamps // 86_400_000_000, timestamps // 3_600_000_000 % 24
+    return {
+        "timestamp": pa.array(timestamps).cast(MICROSECONDS),
+        "date": pa.array(days.astype(np.int32)).cast(pa.date32()),
+        "hour": pa.array(hours.astype(np.int32)),
+    }
+
+
+def _subscription(leaves: _Leaves, metadata: tuple[str, ...]) -> pa.Array:
+    identifier = (*metadata, "identifier", "subscription_identifier")
+    wg2rn = leaves[*identifier, "wg2rn"]
+    return pc.if_else(pc.equal(wg2rn, ""), leaves[*identifier, "value"], wg2rn)
+
+
+def _event_ids(response: Response, table: Table, payloads: pa.BinaryArray, rows: Rows) -> pa.Array:
+    """The identity of v1 events, which have none on the wire: half a digest of what a redelivery repeats.
+
+    Covers method, timestamp, identifier and the event with its unknown fields, each serialized anew so that
+    the order of known fields on the wire does not matter. (upb puts unknown ones last, as they came.) Null
+    for what upb, stricter than ptars about tags that no encoder writes, does not read.
+    """
+    method = table.method.encode()
+    ids: list[str | None] = []
+    for payload in payloads.take(pa.array(rows)).to_pylist():
+        message: Any = response.message()
+        try:
+            message.ParseFromString(payload)
+        except DecodeError:
+            ids.append(None)
+            continue
+        time, event = message.metadata.timestamp, getattr(message, table.event_field)
+        identifier = message.metadata.identifier.SerializeToString(deterministic=True)
+        head = struct.pack("<qiI", time.seconds, time.nanos, len(identifier))
+        body = event.SerializeToString(deterministic=True)
+        ids.append(hashlib.sha256(b"".join((method, b"\0", head, identifier, body))).hexdigest()[:32])
+    return pa.array(ids, pa.string())
+
+
+def _quarantine(batch: pa.RecordBatch, response: Response, reasons: dict[int, str]) -> pa.Table:
+    rows = sorted(reasons)
+    if not rows:
+        return QUARANTINE.empty_table()
+    taken = batch.take(pa.array(rows, pa.int64()))
+    payloads = taken.column("payload").to_pylist()
+    known = {field.number for field in response.events.fields} | {0}
+    envelopes = [read_envelope(payload, response.api) for payload in payloads]
+    named = [
+        "unknown_event"
+        if reasons[row] == "no_event" and not known.issuperset(envelope.event_fields)
+        else reasons[row]
+        for row, envelope in zip(rows, envelopes, strict=True)
+    ]
+    times = pa.array([{"seconds": e.seconds, "nanos": e.nanos} for e in envelopes], _TIMES)
+    timestamps, valid = _timestamps(times)
+    seen = np.array([e.seconds is not None for e in envelopes])
+    columns = {
+        "received_at": taken.column("received_at"),
+        "reason": pa.array(named, pa.string()),
+        "error": pa.array([REASONS[reason] for reason in named], pa.string()),
+        "api": pa.repeat(response.api, len(rows)),
+        "method": pa.repeat(response.method, len(rows)),
+        "sequence": pa.array([e.sequence for e in envelopes], pa.uint64()),
+        "timestamp": pa.array(timestamps, mask=~(seen & valid)).cast(MICROSECONDS),
+        "payload": taken.column("payload"),
+        "date": pc.cast(pc.floor_temporal(taken.column("received_at"), unit="day"), pa.date32()),
+    }
+    return pa.table(columns).cast(QUARANTINE)
+
+
+_TIMES = pa.struct([("seconds", pa.int64()), ("nanos", pa.int32())])

@@ -1,0 +1,50 @@
+"""DuckDB over the files of a lake: in memory, within bounds, without the network."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+
+import duckdb
+
+from wgtwo_pipeline.store import Store
+
+MEMORY_BYTES = 2 << 30
+
+
+@contextlib.contextmanager
+def database(store: Store, memory_bytes: int = MEMORY_BYTES) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database that reads what `store.uri` names; what does not fit into its memory goes to a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="wgtwo-") as spill:
+        connection = duckdb.connect(
+            config={
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+                "python_enable_replacements": False,
+                "memory_limit": f"{min(memory_bytes, _machine_bytes() // 2) >> 20}MiB",
+                "temp_directory": spill,
+            }
+        )
+        with connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            if "://" in store.uri(""):
+                connection.register_filesystem(store.filesystem())
+            yield connection
+
+
+def read_parquet(uris: Sequence[str], *, by_name: bool = False) -> str:
+    """`FROM read_parquet(…)` of files that are all partitioned alike; `by_name` where their columns may differ."""
+    types = "{'date': 'DATE', 'hour': 'INTEGER'}" if "/hour=" in uris[0] else "{'date': 'DATE'}"
+    return (
+        f"FROM read_parquet([{', '.join(map(literal, uris))}], hive_partitioning = true, "
+        f"hive_types = {types}, union_by_name = {by_name})"
+    )
+
+
+def literal(text: str) -> str:
+    """A text in SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _machine_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

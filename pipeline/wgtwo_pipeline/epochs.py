@@ -1,0 +1,338 @@
+"""Epochs: which segments are published together, and what has been published.
+
+Epoch n is sealed by one put-if-absent, only when n-1 is committed; it is committed by another. There is no
+leader: whoever comes second finds the object there, and does or has done the same work. Everything here may
+be called again, by several processes at once, and be killed at any point.
+"""
+
+import contextlib
+import hashlib
+import heapq
+import logging
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+
+from wgtwo_pipeline import checkpoint, journal, retained
+from wgtwo_pipeline.errors import AlreadyExistsError, CorruptError, NotFoundError
+from wgtwo_pipeline.manifest import (
+    EPOCHS,
+    Manifest,
+    Outcome,
+    Parameters,
+    Received,
+    Sealed,
+    SegmentRef,
+    TableFile,
+    Unreadable,
+    combine,
+    manifest_key,
+    sealed_key,
+    still_unreadable,
+)
+from wgtwo_pipeline.store import ObjectInfo, Store
+
+_LOG = logging.getLogger(__name__)
+
+CHECKPOINT_EVERY_EPOCHS = 256
+CHECKPOINTS_KEPT = timedelta(days=1)
+"""Far longer than anybody goes on reading one after a newer one has come."""
+HEAVY_BYTES = ((64 * 1024, 20), (1024, 5))
+_MANY_HEARTBEATS = 1_000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much one epoch holds at most, so that a backlog of any size is published in bounded memory.
+
+    An epoch always holds at least one segment with deliveries, however large. Where a segment's deliveries are larger
+    on average than HEAVY_BYTES says, its bytes count so many times: runners keep rows compressed, several times over,
+    and only small ones shrink much.
+    """
+
+    rows: int = 1_000_000
+    bytes: int = 320 * 1024 * 1024
+    segments: int = 50_000
+
+
+@dataclass(frozen=True)
+class History:
+    """What the committed epochs published, up to one epoch. Two loads up to the same epoch are equal."""
+
+    base: checkpoint.Checkpoint
+    manifests: tuple[Manifest, ...] = ()
+    """Those after the checkpoint, in order."""
+
+    @property
+    def committed(self) -> int:
+        """The last committed epoch; 0 before the first."""
+        return self.manifests[-1].epoch if self.manifests else self.base.epoch
+
+    @property
+    def retired_through(self) -> int:
+        """Up to this epoch no segment is in the journal any more."""
+        return self.manifests[-1].retired_through if self.manifests else self.base.retired_through
+
+    @property
+    def unreadable(self) -> dict[str, Unreadable]:
+        """The segments that no epoch could read so far, by key. They stay in the journal, to be restored."""
+        return {each.key: each for each in still_unreadable(self.base.unreadable, self.manifests)}
+
+    @property
+    def totals(self) -> checkpoint.Totals:
+        """Sums over all epochs."""
+        return self.base.totals.plus(self.manifests)
+
+    @property
+    def subscriptions(self) -> dict[str, Received]:
+        """What each subscription delivered."""
+        return self.totals.subscriptions
+
+    def files(self, store: Store, table: str, day: date) -> list[TableFile]:
+        """The files of one partition, of all epochs."""
+        recent = (file for manifest in self.manifests for file in manifest.files)
+        return [
+            *self.base.files(store, table, day),
+            *(file for file in recent if file.table == table and file.date == day),
+        ]
+
+
+def load(store: Store, known: History | None = None) -> History:
+    """Reads what is committed by now: the newest checkpoint and the manifests after it, or after `known`.
+
+    Raises CorruptError where the numbers have a gap.
+    """
+    newest = checkpoint.newest(store, known.base if known else None)
+    past = known if known and known.base == newest else History(newest)
+    keys = [
+        info.key
+        for info in store.list(EPOCHS, after=manifest_key(past.committed))
+        if info.key.endswith("/manifest.json")
+    ]
+    manifests = [
+        Manifest.from_bytes(key, data) for key, data in zip(keys, store.read_many(keys), strict=True)
+    ]
+    for expected, manifest in enumerate(manifests, past.committed + 1):
+        if manifest.epoch != expected:
+            raise CorruptError(
+                f"epoch {expected} is missing in {EPOCHS}: {manifest_key(manifest.epoch)} is there, its "
+                "predecessor is not. Restore it from a version or copy of the bucket"
+            )
+    return History(past.base, past.manifests + tuple(manifests))
+
+
+def open_epoch(store: Store, past: History) -> Sealed | None:
+    """The sealed epoch that is not committed yet, if there is one."""
+    key = sealed_key(past.committed + 1)
+    try:
+        return Sealed.from_bytes(key, store.read(key))
+    except NotFoundError:
+        return None
+
+
+def held(store: Store, past: History) -> set[str]:
+    """The segments that committed epochs hold, have read, and that may still be in the journal."""
+    keys = [sealed_key(epoch) for epoch in range(past.retired_through + 1, past.committed + 1)]
+    seals = (Sealed.from_bytes(key, data) for key, data in zip(keys, store.read_many(keys), strict=True))
+    return {segment.key for seal in seals for segment in seal.segments} - past.unreadable.keys()
+
+
+def backlog(store: Store, past: History) -> Iterator[ObjectInfo]:
+    """The segments in the journal that wait to be published, in ascending order of keys.
+
+    Those that no committed epoch holds, and those that one holds, could not read, and that have been restored since.
+    """
+    published, unreadable = held(store, past), past.unreadable
+    for info in journal.segments(store):
+        if info.key not in published and (info.key not in unreadable or _is_whole(store, info)):
+            yield info
+
+
+def _is_whole(store: Store, info: ObjectInfo) -> bool:
+    if info.size > journal.MOST_BYTES:
+        return False
+    return all(isinstance(found, journal.Segment) for _, found in journal.read(store, [info.key]))
+
+
+def waiting(store: Store, past: History, until: datetime) -> bool:
+    """Whether there is something to publish: an open epoch, or segments from before `until` worth one."""
+    if open_epoch(store, past):
+        return True
+    names = (journal.SegmentName.parse(info.key) for info in backlog(store, past))
+    older = (name for name in names if name.created_at <= until)
+    return any(name.rows or number >= _MANY_HEARTBEATS for number, name in enumerate(older, 1))
+
+
+def seal(store: Store, parameters: Parameters, limits: Limits, writer: str) -> Sealed | None:
+    """The open epoch, sealed now if there was none; None if nothing waits.
+
+    Members are the oldest segments by name that no earlier epoch holds, whatever their age: a stalled
+    writer's segment may appear hours late under an old name. A few heartbeats alone make no epoch. When this returns,
+    no segment of an earlier epoch is in the journal, but for those that could not be read.
+    """
+    past = load(store)
+    retire(store, past)
+    existing = open_epoch(store, past)
+    if existing:
+        return existing
+    members = _choose(backlog(store, past), limits)
+    if not any(segment.rows for segment in members) and len(members) < _MANY_HEARTBEATS:
+        return None
+    _forget()
+    epoch = past.committed + 1
+    new = Sealed(epoch, datetime.now(UTC), writer, parameters, tuple(members))
+    try:
+        store.create(sealed_key(epoch), new.to_bytes())
+    except AlreadyExistsError:
+        _LOG.info("epoch %d was sealed by another publisher first; its seal counts", epoch)
+    return sealed(store, epoch)
+
+
+def _choose(waiting: Iterable[ObjectInfo], limits: Limits) -> list[SegmentRef]:
+    named = ((journal.SegmentName.parse(info.key), info) for info in waiting)
+    oldest = heapq.nsmallest(limits.segments, named, key=lambda pair: (pair[0].created_at, pair[1].key))
+    members: list[SegmentRef] = []
+    rows = size = 0
+    any_rows = False  # heartbeats alone would make no epoch, and wait forever before a segment that is large
+    for name, info in oldest:
+        weight = next((times for bytes_, times in HEAVY_BYTES if info.size > name.rows * bytes_), 1)
+        rows, size = rows + name.rows, size + info.size * weight
+        if any_rows and (rows > limits.rows or size > limits.bytes):
+            break
+        members.append(SegmentRef(info.key, name.rows, info.size))
+        any_rows = any_rows or name.rows > 0
+    return members
+
+
+@lru_cache(maxsize=4)
+def sealed(store: Store, epoch: int) -> Sealed:
+    """The seal of this epoch; raises NotFoundError."""
+    key = sealed_key(epoch)
+    return Sealed.from_bytes(key, store.read(key))
+
+
+@lru_cache(maxsize=4)
+def descriptors(store: Store, sha256: str) -> bytes:
+    """The FileDescriptorSet that an epoch was sealed with; raises NotFoundError or CorruptError."""
+    key = f"descriptors/{sha256}.binpb"
+    data = bytes(store.read(key))
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise CorruptError(
+            f"{key} is not what its name says; restore it from a version or copy of the bucket"
+        )
+    return data
+
+
+def keep_descriptors(store: Store, data: bytes) -> str:
+    """Keeps a FileDescriptorSet in the lake, for as long as an epoch may refer to it; returns its SHA-256."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    store.create(f"descriptors/{sha256}.binpb", data)
+    return sha256
+
+
+def before(store: Store, epoch: int) -> History | None:
+    """The history that an epoch builds on: the same for everyone; None if the epoch is committed already."""
+    past = _load_newer(store, epoch - 1)
+    return past if past.committed < epoch else None
+
+
+@lru_cache(maxsize=2)
+def _load_newer(store: Store, _at_least: int) -> History:
+    return load(store)
+
+
+def _forget() -> None:
+    """Drops what is cached by epoch: a lake that was emptied meanwhile begins again at epoch 1."""
+    sealed.cache_clear()
+    _load_newer.cache_clear()
+
+
+@dataclass(frozen=True)
+class Group:
+    """Some segments of one subscription, read and decoded together; `number` orders an epoch's groups."""
+
+    epoch: int
+    number: int
+    segments: tuple[SegmentRef, ...]
+
+
+def groups(seal: Sealed) -> list[Group]:
+    """Splits an epoch for reading; a function of the seal, each group of bounded rows and bytes."""
+    rows, size = seal.parameters.rows_per_group, seal.parameters.bytes_per_group
+    by_subscription: dict[str, list[SegmentRef]] = {}
+    for segment in seal.segments:
+        name = journal.SegmentName.parse(segment.key)
+        by_subscription.setdefault(name.subscription, []).append(segment)
+    parts: list[tuple[SegmentRef, ...]] = []
+    for _, segments in sorted(by_subscription.items()):
+        part: list[SegmentRef] = []
+        part_rows = part_size = 0
+        for segment in segments:
+            part_rows, part_size = part_rows + segment.rows, part_size + segment.bytes
+            if part and (part_rows > rows or part_size > size):
+                parts.append(tuple(part))
+                part, part_rows, part_size = [], segment.rows, segment.bytes
+            part.append(segment)
+        parts.append(tuple(part))
+    return [Group(seal.epoch, number, part) for number, part in enumerate(parts)]
+
+
+def commit(store: Store, sealed: Sealed, outcomes: Iterable[Outcome]) -> Manifest:
+    """Commits an epoch that `seal` returned: from here on it is published. Returns the manifest that counts.
+
+    Call it only when every object of the epoch is durable. Raises CorruptError, and commits nothing, where
+    the outcomes do not account for every delivery of the seal.
+    """
+    key = manifest_key(sealed.epoch)
+    with contextlib.suppress(NotFoundError):
+        return Manifest.from_bytes(key, store.read(key))
+    past = before(store, sealed.epoch)
+    unread = past.unreadable if past else {}
+    restored = [segment.key for segment in sealed.segments if segment.key in unread]
+    manifest = combine(sealed.epoch, datetime.now(UTC), sealed.epoch - 1, outcomes, restored)
+    expected = sum(segment.rows for segment in sealed.segments)
+    if not manifest.balanced() or manifest.received != expected:
+        raise CorruptError(
+            f"epoch {sealed.epoch} does not add up: sealed {expected}, received {manifest.received}, published "
+            f"{manifest.published}, duplicates {manifest.duplicates}, quarantined {manifest.quarantined}, erased "
+            f"{manifest.erased}, unreadable {manifest.unreadable}; nothing was committed. Please report this with "
+            "the manifest's figures"
+        )
+    try:
+        store.create(key, manifest.to_bytes())
+    except AlreadyExistsError:
+        _LOG.info("epoch %d was committed by another publisher first", sealed.epoch)
+        manifest = Manifest.from_bytes(key, store.read(key))
+    for segment in manifest.unreadable_segments:
+        _LOG.error(
+            "epoch %d is published without %d deliveries: %s", sealed.epoch, segment.rows, segment.reason
+        )
+    return manifest
+
+
+def retire(store: Store, past: History) -> None:
+    """Deletes from the journal every segment that a committed epoch holds and has read.
+
+    So listing the journal costs what waits, not what was. The retained copies that the manifests name replace
+    them.
+    """
+    published = held(store, past)
+    if published:
+        store.delete([info.key for info in journal.segments(store) if info.key in published])
+
+
+def expire(store: Store, past: History, retention: timedelta) -> None:
+    """Deletes retained copies older than `retention`, of committed epochs only; writes a checkpoint when due."""
+    horizon = datetime.now(UTC) - retention
+    store.delete(
+        [
+            info.key
+            for info in store.list(retained.ROOT)
+            if info.modified < horizon and (retained.epoch_of(info.key) or math.inf) <= past.committed
+        ]
+    )
+    if past.committed - past.base.epoch >= CHECKPOINT_EVERY_EPOCHS:
+        checkpoint.write(store, past.base, past.manifests)
+        checkpoint.expire(store, datetime.now(UTC) - CHECKPOINTS_KEPT)

@@ -1,0 +1,45 @@
+"""The two flows. Each reads top to bottom; they meet only in the lake."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import apache_beam as beam
+
+from wgtwo_pipeline.publish import OUTCOMES, Commit, Decode, Deduplicate, PublishSettings, Seal, Write
+from wgtwo_pipeline.session import IngestSettings, Member
+from wgtwo_pipeline.subscribe import Ack, Journal, Subscribe
+
+
+def ingest(root: Any, settings: IngestSettings, members: Sequence[Member]) -> Any:
+    """Unbounded: subscribe, journal, ack. One fused stage, without shuffle, state, timer or window."""
+    return (
+        root
+        | "Start" >> beam.Impulse()
+        | "Members" >> beam.FlatMap(lambda _: members)
+        | "Subscribe" >> beam.ParDo(Subscribe(settings))
+        | "Journal" >> beam.ParDo(Journal(settings))
+        | "Ack" >> beam.ParDo(Ack(settings))
+    )
+
+
+def publish(root: Any, settings: PublishSettings) -> Any:
+    """Bounded: publishes one epoch, the open one or the next; yields its manifest, or nothing."""
+    decoded = (
+        root
+        | "Start" >> beam.Impulse()
+        | "Seal" >> beam.ParDo(Seal(settings))
+        | "Spread" >> beam.Reshuffle()
+        | "Decode" >> beam.ParDo(Decode(settings)).with_outputs(OUTCOMES, main="rows")
+    )
+    written = (
+        decoded.rows
+        | "Partition" >> beam.GroupByKey()
+        | "Deduplicate" >> beam.ParDo(Deduplicate(settings))
+        | "Write" >> beam.ParDo(Write(settings))
+    )
+    return (
+        (written, decoded[OUTCOMES])
+        | "Outcomes" >> beam.Flatten()
+        | "Epoch" >> beam.GroupByKey()
+        | "Commit" >> beam.ParDo(Commit(settings))
+    )

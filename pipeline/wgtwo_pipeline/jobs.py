@@ -1,0 +1,193 @@
+"""Starts the two flows on Beam's runners."""
+
+import logging
+import re
+import secrets
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, StandardOptions
+
+from wgtwo_pipeline import api, epochs, errors, flows, memory
+from wgtwo_pipeline.config import Config
+from wgtwo_pipeline.errors import ConfigurationError, JobError, LakeError, PipelineError, ServiceError
+from wgtwo_pipeline.manifest import Manifest, Parameters
+from wgtwo_pipeline.publish import PublishSettings
+from wgtwo_pipeline.service_settings import Service
+from wgtwo_pipeline.session import IngestSettings, Member
+from wgtwo_pipeline.store_open import open_store
+
+_LOG = logging.getLogger(__name__)
+
+_IN_PROCESS = "FnApiRunner"
+
+
+def options(config: Config, *, streaming: bool) -> PipelineOptions:
+    """Beam's options for a flow.
+
+    Beam's DirectRunner would first try to download Prism, and fall back to its in-process runner with alarming
+    words; this names the in-process runner itself, unless a Prism is at hand.
+    """
+    chosen = PipelineOptions(list(config.beam_args), streaming=streaming)
+    standard = chosen.view_as(StandardOptions)
+    if standard.runner in (None, "DirectRunner"):
+        has_prism = chosen.get_all_options().get("prism_location")
+        standard.runner = "PrismRunner" if has_prism else _IN_PROCESS
+    return chosen
+
+
+def is_local(config: Config) -> bool:
+    """Whether the flows run on this machine, in processes that this one starts."""
+    return options(config, streaming=False).view_as(StandardOptions).runner in (
+        *StandardOptions.LOCAL_RUNNERS,
+        _IN_PROCESS,
+    )
+
+
+def members(config: Config) -> tuple[Member, ...]:
+    """Every stream to keep open: each method of the API, `--subscriptions` times."""
+    subscription = config.subscription
+    name = quote(subscription.durable_name or subscription.queue_name or "regular", safe="")
+    return tuple(
+        Member(
+            method,
+            f"{method.api}.{name}" if method.api == "v0" else f"{method.api}.{method.name}.{name}",
+            index,
+        )
+        for method in api.methods(subscription.api, subscription.types)
+        for index in range(subscription.members)
+    )
+
+
+def job_name(config: Config, suffix: str) -> str:
+    """What a cluster calls the ingest job: `--job_name` or our own, and a suffix."""
+    return f"{options(config, streaming=True).get_all_options()['job_name'] or 'wgtwo-ingest'}-{suffix}"
+
+
+def flink_master(config: Config) -> str | None:
+    """The address of Flink's REST API, where one is named: job servers know one without telling."""
+    master = str(options(config, streaming=False).get_all_options()["flink_master"]).strip()
+    if master.startswith("["):
+        return None
+    return master if "://" in master else f"http://{master}"
+
+
+def ingest(config: Config, service: Service, of: Sequence[Member]) -> Any:
+    """Runs the ingest flow for some members; blocks until it ends, which it does only when asked to."""
+    pipeline = beam.Pipeline(options=options(config, streaming=True))
+    flows.ingest(pipeline, _ingest_settings(config, service), of)
+    return _finish(pipeline)
+
+
+def submit(config: Config, service: Service, name: str) -> Any:
+    """Starts the ingest flow with all members as a job of a cluster; returns Beam's result while it runs.
+
+    Each member gets a branch of its own: in one branch, a runner may let members take turns of a bundle.
+    """
+    chosen = options(config, streaming=True)
+    chosen.view_as(GoogleCloudOptions).job_name = name  # every runner's, in spite of the class
+    pipeline = beam.Pipeline(options=chosen)
+    settings = _ingest_settings(config, service)
+    for number, member in enumerate(members(config), 1):
+        _ = pipeline | f"Member {number}" >> _Branch(settings, member)
+    return pipeline.run()
+
+
+class _Branch(beam.PTransform):
+    """The ingest flow of one member."""
+
+    def __init__(self, settings: IngestSettings, member: Member) -> None:
+        super().__init__()
+        self._settings, self._member = settings, member
+
+    def expand(self, root: Any) -> Any:
+        return flows.ingest(root, self._settings, [self._member])
+
+
+def _ingest_settings(config: Config, service: Service) -> IngestSettings:
+    return IngestSettings(
+        service=service,
+        lake=config.lake,
+        terms=config.subscription.terms,
+        start=config.subscription.start,
+        linger_seconds=config.subscription.linger_seconds,
+        history_seconds=config.subscription.history_seconds,
+    )
+
+
+class Publisher:
+    """Publishes what the journal holds; keeps what is worth keeping between runs."""
+
+    def __init__(self, config: Config) -> None:
+        self._config, self._store = config, open_store(config.lake)
+        self._has_run = False
+        self._settings = PublishSettings(
+            lake=config.lake,
+            writer=secrets.token_hex(4),
+            parameters=Parameters(
+                "", partition_by="hour" if config.publishing.partition_by == "hour" else "date"
+            ),
+            limits=epochs.Limits(),
+            retention_seconds=config.publishing.journal_retention_seconds,
+        )
+
+    def publish_all(self) -> Iterator[Manifest]:
+        """Publishes epoch after epoch until nothing waits that was there at the start; yields each manifest.
+
+        What comes meanwhile is left to the next time, so that epochs do not get small.
+        """
+        started_at = datetime.now(UTC)
+        past = epochs.load(self._store)
+        while epochs.waiting(self._store, past, started_at):
+            pipeline = beam.Pipeline(options=options(self._config, streaming=False))
+            flows.publish(pipeline, self._settings)
+            self._run(pipeline)
+            now = epochs.load(self._store, past)
+            if now.committed == past.committed:
+                raise LakeError(
+                    f"epoch {past.committed + 1} was not committed although its job ended; see the runner's log"
+                )
+            yield from (manifest for manifest in now.manifests if manifest.epoch > past.committed)
+            past = now
+
+    def _run(self, pipeline: beam.Pipeline) -> None:
+        if self._has_run:
+            memory.release()
+        self._has_run = True
+        try:
+            _finish(pipeline)
+        except Exception as error:
+            if is_local(self._config):
+                raise
+            why = error if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
+            raise JobError(f"the job that publishes failed: {why}") from error
+
+
+def _finish(pipeline: beam.Pipeline) -> Any:
+    handler = signal.getsignal(signal.SIGINT)
+    result = pipeline.run()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, handler)  # Prism's starter takes it over
+    try:
+        result.wait_until_finish()
+    except Exception as error:
+        raise ours(error) from error
+    return result
+
+
+def ours(error: Exception) -> Exception:
+    """The error of ours that a runner in other processes has made text of, if it is one; else as it is."""
+    found = re.findall(r"wgtwo_pipeline\.errors\.(\w+): (.*)", str(error))
+    if isinstance(error, PipelineError) or not found:
+        return error
+    name, message = found[-1]
+    kind = getattr(errors, name, PipelineError)
+    for known in (LakeError, ServiceError, ConfigurationError):
+        if issubclass(kind, known):
+            return known(message)
+    return PipelineError(message)

@@ -1,0 +1,312 @@
+"""The commands that run the flows: locally as child processes, elsewhere as jobs of a cluster."""
+
+import contextlib
+import logging
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from types import FrameType
+
+from wgtwo_pipeline import cluster, works
+from wgtwo_pipeline.children import Child
+from wgtwo_pipeline.config import Config, Stopping
+from wgtwo_pipeline.errors import PipelineError
+from wgtwo_pipeline.progress import Progress, total
+from wgtwo_pipeline.sandbox.options import SandboxSettings
+from wgtwo_pipeline.service_settings import Service
+from wgtwo_pipeline.store_open import open_store
+
+_LOG = logging.getLogger(__name__)
+
+_POLL_SECONDS = 0.1
+_START_SECONDS = 30.0
+_RESTART_SECONDS = (1.0, 30.0)
+_HEALTHY_SECONDS = 60.0
+_GIVE_UP_SECONDS = 10.0
+
+
+def run(config: Config) -> int:
+    """Ingest and publish together until stopped; without an endpoint, with a sandbox inside. Blocks.
+
+    After a run with a sandbox, shows what the lake holds, and returns 1 where its audit finds a difference.
+    """
+    config = _prepared(config)
+    with Supervisor(config) as supervisor:
+        service = config.service or supervisor.start_sandbox()
+        supervisor.start_publisher()
+        supervisor.start_members(service)
+        supervisor.watch()
+    if config.service is None:
+        from wgtwo_pipeline import closing
+
+        return closing.show(config)
+    return 0
+
+
+def ingest(config: Config) -> int:
+    """Subscribes, journals and acks until stopped. Blocks."""
+    config = _prepared(config)
+    assert config.service is not None, "configure.build demands an endpoint"
+    with Supervisor(config) as supervisor:
+        supervisor.start_members(config.service)
+        supervisor.watch()
+    return 0
+
+
+def publish(config: Config) -> int:
+    """Publishes what the journal holds now. Blocks; in this process, on the runner that was asked for.
+
+    Asked to stop, it commits the epoch at hand and leaves the others to the next time.
+    """
+    from wgtwo_pipeline import jobs
+
+    config = _prepared(config)
+    published = []
+    with _stoppable() as stopping:
+        for manifest in jobs.Publisher(config).publish_all():
+            published.append(manifest.published)
+            if stopping.is_set():
+                break
+    _LOG.info("published %d events in %d epochs", sum(published), len(published))
+    return 0
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[threading.Event]:
+    """An event that the first SIGINT or SIGTERM sets; the second one ends the process at once."""
+    stopping = threading.Event()
+
+    def stop(number: int, _: FrameType | None) -> None:
+        for each in handlers:
+            signal.signal(each, signal.SIG_DFL)
+        stopping.set()
+        _LOG.info("%s: finishing the epoch at hand; once more to stop at once", signal.Signals(number).name)
+
+    handlers = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopping
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _prepared(config: Config) -> Config:
+    """Refuses what cannot work, before anything is started."""
+    if cluster.is_remote(config):
+        config = cluster.prepared(config)
+    open_store(config.lake).check()
+    return config
+
+
+class Supervisor:
+    """Starts child processes, restarts those that die, and ends them in the order in which events flow."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._sandbox: Child | None = None
+        self._publisher: Child | None = None
+        self._members: list[Child] = []
+        self._ended = total(())  # what children counted that have been replaced
+        self._published = 0
+        self._service: Service | None = None
+        self._stopping = False
+        self._remote = cluster.is_remote(config)
+        self._job_suffix = secrets.token_hex(4)
+        self._restarts: dict[str, tuple[float, float]] = {}  # name: when, and after how long a wait
+        self._signals = {
+            number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+
+    def __enter__(self) -> "Supervisor":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            for child in self._children():
+                child.stop()
+            deadline = time.monotonic() + _GIVE_UP_SECONDS
+            for child in self._children():
+                child.join(max(0.0, deadline - time.monotonic()))
+        for child in self._children():
+            if child.running:
+                child.kill()
+        for number, handler in self._signals.items():
+            signal.signal(number, handler)
+
+    def start_sandbox(self) -> Service:
+        """Starts the embedded event service; returns where it listens."""
+        settings = SandboxSettings(address=works.SANDBOX.target)
+        self._sandbox = Child("sandbox", works.sandbox, self._config, settings)
+        deadline = time.monotonic() + _START_SECONDS
+        while "address" not in self._sandbox.poll():
+            works.check(self._sandbox.facts)
+            if time.monotonic() > deadline or not self._sandbox.running:
+                raise PipelineError(
+                    "the embedded sandbox did not start; try `wgtwo-pipeline sandbox` by itself"
+                )
+            time.sleep(_POLL_SECONDS)
+        _LOG.info("the embedded sandbox makes up events; --endpoint HOST:PORT connects to a real service")
+        return replace(works.SANDBOX, target=self._sandbox.facts["address"])
+
+    def start_publisher(self) -> None:
+        """Starts publishing, again and again."""
+        self._publisher = Child("publisher", works.publish, self._config)
+
+    def start_members(self, service: Service) -> None:
+        """Starts a process for each stream: in one, the in-process runner would let them take turns.
+
+        For a cluster, one process that submits all streams as one job.
+        """
+        from wgtwo_pipeline import api
+
+        self._service = service
+        if self._remote:
+            self._members = [self._member(0)]
+            return
+        subscription = self._config.subscription
+        streams = len(api.methods(subscription.api, subscription.types)) * subscription.members
+        self._members = [self._member(index) for index in range(streams)]
+
+    def watch(self) -> None:
+        """Blocks until a signal or a condition of `Stopping`; then drains. Raises what made a child give up."""
+        progress = Progress(publishes=self._publisher is not None, remote=self._remote)
+        watch = _Conditions(self._config.stopping)
+        while not self._stopping:
+            for child in self._children():
+                child.poll()
+            counts = self._counts()
+            progress.show(counts)
+            self._restart_the_dead()
+            listening = all(child.facts.get("streams") for child in self._members)
+            busy = counts["oldest_unacked_seconds"] > 0 or not listening
+            if watch.reached(counts["journaled"], counts["received"], busy, listening or self._remote):
+                break
+            time.sleep(_POLL_SECONDS)
+        progress.end()
+        self._drain()
+
+    def _drain(self) -> None:
+        """What was received is journaled and acked; then it is published; then nobody needs the sandbox."""
+        if self._remote:
+            _LOG.info("stopping: cancelling the job; what it has not acked comes again to the next")
+        else:
+            verbs = "journaling, acking and publishing" if self._publisher else "journaling and acking"
+            _LOG.info("stopping: %s what was received", verbs)
+        # What a member that was killed had not acked comes again: only the publisher's work is still to be done.
+        self._end([child for child in self._members if not self._was_killed(child)])
+        if self._publisher and self._was_killed(self._publisher):
+            self.start_publisher()
+        self._end([child for child in (self._publisher,) if child])
+        counts = self._counts()
+        self._end([child for child in (self._sandbox,) if child])
+        if self._remote:
+            _LOG.info("stopped: journaled %d", int(counts["journaled"]))
+            return
+        _LOG.info(
+            "stopped: received %d, journaled %d, acked %d, failed acks %d",
+            *(int(counts[name]) for name in ("received", "journaled", "acked", "acks_failed")),
+        )
+
+    def _end(self, children: Sequence[Child]) -> None:
+        for child in children:
+            child.stop()
+        for child in children:
+            child.join()
+            child.sweep()
+            works.check(child.facts)
+            if child.exit_code:
+                raise PipelineError(
+                    f"{child.name} ended with {child.exit_code} before its work was done; nothing acked is lost. "
+                    "Start again to go on"
+                )
+
+    def _restart_the_dead(self) -> None:
+        """A child that gave up ends everything; one that was killed is started again, ever less often."""
+        for place, child in enumerate(self._members):
+            if not child.running and self._may_restart(child):
+                self._members[place] = self._member(place)
+                self._let_go(child)
+        publisher = self._publisher
+        if publisher and not publisher.running and self._may_restart(publisher):
+            self.start_publisher()
+            publisher.close()
+        if self._sandbox and not self._sandbox.running:
+            raise PipelineError("the embedded sandbox died; start again, the lake is intact")
+
+    def _let_go(self, child: Child) -> None:
+        self._ended = {**total((self._ended, child.facts)), "oldest_unacked_seconds": 0.0}
+        child.close()
+
+    def _may_restart(self, child: Child) -> bool:
+        child.poll()
+        works.check(child.facts)
+        at, wait = self._restarts.get(child.name, (0.0, _RESTART_SECONDS[0]))
+        if not at:
+            child.sweep()
+            if child.age_seconds > _HEALTHY_SECONDS:
+                wait = _RESTART_SECONDS[0]
+            _LOG.error("%s ended with %s; starting it again in %.0f s", child.name, child.exit_code, wait)
+            self._restarts[child.name] = (time.monotonic() + wait, wait)
+            return False
+        if time.monotonic() < at:
+            return False
+        self._restarts[child.name] = (0.0, min(wait * 2, _RESTART_SECONDS[1]))
+        return True
+
+    @staticmethod
+    def _was_killed(child: Child) -> bool:
+        return not child.running and (child.exit_code or 0) < 0
+
+    def _member(self, index: int) -> Child:
+        if self._remote:
+            return Child("ingest-job", works.job, self._config, self._service, self._job_suffix)
+        return Child(f"member-{index}", works.subscribe, self._config, self._service, index)
+
+    def _children(self) -> list[Child]:
+        return [*self._members, *(child for child in (self._publisher, self._sandbox) if child)]
+
+    def _counts(self) -> dict[str, float]:
+        counts = total([self._ended, *(child.facts for child in self._members)])
+        if self._publisher:  # a new one does not know it yet
+            self._published = self._publisher.facts.get("published", self._published)
+        counts["published"] = self._published
+        return counts
+
+    def _stop(self, number: int, _: FrameType | None) -> None:
+        if self._stopping:  # the second time: at once
+            for child in self._children():
+                child.kill()
+            raise KeyboardInterrupt
+        self._stopping = True
+        _LOG.info("%s: finishing what was received; once more to stop at once", signal.Signals(number).name)
+
+
+class _Conditions:
+    """Whether ingest has done what it was started for."""
+
+    def __init__(self, stopping: Stopping) -> None:
+        self._stopping = stopping
+        self._started_at = self._changed_at = time.monotonic()
+        self._begun_by = self._started_at + _START_SECONDS
+        self._listened = False
+        self._received = 0.0
+
+    def reached(self, journaled: float, received: float, busy: bool, listening: bool) -> bool:
+        """Call it with the newest counts; who does not listen yet, or has something unacked in hand, is busy.
+
+        The time to run counts from when all listened first, or half a minute after the start.
+        """
+        now = time.monotonic()
+        if not self._listened and now < self._begun_by:
+            self._listened, self._started_at = listening, now
+        if received != self._received or busy:
+            self._received, self._changed_at = received, now
+        wanted = self._stopping
+        return (
+            (wanted.run_for_seconds is not None and now - self._started_at >= wanted.run_for_seconds)
+            or (wanted.max_events is not None and journaled >= wanted.max_events)
+            or (wanted.until_idle_seconds is not None and now - self._changed_at >= wanted.until_idle_seconds)
+        )

@@ -1,0 +1,267 @@
+"""What the lake holds, from its manifests, checkpoint and listings alone: no table file is opened."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from wgtwo_pipeline import checkpoint, epochs, journal, positions, retained
+from wgtwo_pipeline.ask_settings import Reading
+from wgtwo_pipeline.manifest import Manifest, Sealed, TableCount, Unreadable, iso, manifest_key
+from wgtwo_pipeline.render import duration, size, text_table
+from wgtwo_pipeline.store import ObjectInfo, Store
+from wgtwo_pipeline.store_open import open_to_read
+
+QUARANTINE = "quarantine"
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What one table (or the quarantine) holds. `newest_at`: of its events; in the quarantine, of their arrival."""
+
+    rows: int
+    files: int
+    bytes: int
+    duplicates: int
+    newest_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Segments that no committed epoch holds."""
+
+    segments: int = 0
+    deliveries: int = 0
+    bytes: int = 0
+    oldest_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Retained copies of what is published."""
+
+    objects: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a lake holds at one moment."""
+
+    lake: str
+    at: datetime
+    epochs: int
+    committed_at: datetime | None
+    totals: checkpoint.Totals
+    tables: dict[str, Holding]
+    quarantine: Holding
+    open_epoch: Sealed | None
+    journal: Waiting
+    retained: Copies
+    unreadable: tuple[Unreadable, ...]
+    gaps: tuple[positions.Gap, ...]
+
+    @property
+    def newest_at(self) -> datetime | None:
+        """When the newest published event happened."""
+        return max((table.newest_at for table in self.tables.values() if table.newest_at), default=None)
+
+
+def status(reading: Reading) -> int:
+    """Prints what the lake holds. Raises LakeError."""
+    found = collect(open_to_read(reading.lake))
+    if reading.json:
+        sys.stdout.write(json.dumps(to_json(found), indent=1) + "\n")
+    else:
+        sys.stdout.write("\n".join(to_text(found)) + "\n")
+    return 0
+
+
+def collect(store: Store) -> Status:
+    """Looks at a lake. Raises LakeError."""
+    # The journal is listed after the manifests: what is committed in between is missing in both counts, never
+    # in both.
+    past = epochs.load(store)
+    totals = past.totals
+    holdings = _holdings(past.base.read(store), past.manifests, totals.tables)
+    return Status(
+        lake=store.uri("").rstrip("/"),
+        at=datetime.now(UTC),
+        epochs=past.committed,
+        committed_at=_committed_at(store, past),
+        totals=totals,
+        quarantine=holdings.pop(QUARANTINE, Holding(0, 0, 0, 0, None)),
+        tables=holdings,
+        open_epoch=epochs.open_epoch(store, past),
+        journal=_waiting(epochs.backlog(store, past)),
+        retained=_copies(store.list(retained.ROOT)),
+        unreadable=tuple(past.unreadable.values()),
+        gaps=tuple(positions.gaps(store)),
+    )
+
+
+def _holdings(
+    older: pa.Table, manifests: Iterable[Manifest], counts: dict[str, TableCount]
+) -> dict[str, Holding]:
+    recent = [
+        {"table": file.table, "rows": file.rows, "bytes": file.bytes, "max_timestamp": file.max_timestamp}
+        for manifest in manifests
+        for file in manifest.files
+    ]
+    columns = ["table", "rows", "bytes", "max_timestamp"]
+    schema = pa.schema([checkpoint.FILES.field(name) for name in columns])
+    files = pa.concat_tables([older.select(columns), pa.Table.from_pylist(recent, schema)])
+    sums = files.group_by("table").aggregate(
+        [("rows", "sum"), ("rows", "count"), ("bytes", "sum"), ("max_timestamp", "max")]
+    )
+    return {
+        each["table"]: Holding(
+            rows=each["rows_sum"],
+            files=each["rows_count"],
+            bytes=each["bytes_sum"],
+            duplicates=counts[each["table"]].duplicates,
+            newest_at=each["max_timestamp_max"],
+        )
+        for each in sorted(sums.to_pylist(), key=lambda each: str(each["table"]))
+    }
+
+
+def _committed_at(store: Store, past: epochs.History) -> datetime | None:
+    if past.manifests:
+        return past.manifests[-1].committed_at
+    if past.committed == 0:
+        return None
+    key = manifest_key(past.committed)
+    return Manifest.from_bytes(key, store.read(key)).committed_at
+
+
+def _waiting(segments: Iterable[ObjectInfo]) -> Waiting:
+    found = Waiting()
+    for info in segments:
+        name = journal.SegmentName.parse(info.key)
+        found = Waiting(
+            segments=found.segments + 1,
+            deliveries=found.deliveries + name.rows,
+            bytes=found.bytes + info.size,
+            oldest_at=min(found.oldest_at or name.created_at, name.created_at),
+        )
+    return found
+
+
+def _copies(objects: Iterable[ObjectInfo]) -> Copies:
+    sizes = [info.size for info in objects]
+    return Copies(len(sizes), sum(sizes))
+
+
+def to_json(found: Status) -> dict[str, Any]:
+    """As `status --json` prints it; keys stay, new ones may come. Times are UTC, lags in seconds."""
+    totals, sealed = found.totals, found.open_epoch
+    return {
+        "lake": found.lake,
+        "at": iso(found.at),
+        "epochs": found.epochs,
+        "committed_at": _iso(found.committed_at),
+        "received": totals.received,
+        "published": totals.published,
+        "duplicates": totals.duplicates,
+        "quarantined": totals.quarantined,
+        "erased": totals.erased,
+        "unreadable": totals.unreadable,
+        "newest_at": _iso(found.newest_at),
+        "lag_seconds": _lag(found, found.newest_at),
+        "tables": {name: _holding_json(found, table) for name, table in found.tables.items()},
+        "quarantine": {**_holding_json(found, found.quarantine), "reasons": totals.reasons},
+        "subscriptions": {name: each.to_json() for name, each in sorted(totals.subscriptions.items())},
+        "open_epoch": {
+            "epoch": sealed.epoch,
+            "sealed_at": iso(sealed.sealed_at),
+            "segments": len(sealed.segments),
+            "deliveries": sum(segment.rows for segment in sealed.segments),
+        }
+        if sealed
+        else None,
+        "journal": {**asdict(found.journal), "oldest_at": _iso(found.journal.oldest_at)},
+        "retained": asdict(found.retained),
+        "unreadable_segments": [asdict(segment) for segment in found.unreadable],
+        "gaps": [
+            {"subscription": gap.subscription, "from": iso(gap.start), "to": iso(gap.end)}
+            for gap in found.gaps
+        ],
+    }
+
+
+def to_text(found: Status) -> Iterator[str]:
+    """The lines that `status` prints."""
+    if not found.epochs and not found.journal.segments and not found.open_epoch:
+        yield f"The lake {found.lake} is empty: nothing has been journaled yet. `wgtwo-pipeline run` fills it."
+        yield from map(str, found.gaps)
+        return
+    totals = found.totals
+    yield f"Lake {found.lake}"
+    yield ""
+    if found.epochs:
+        yield from tables_text(found)
+        yield ""
+    rows = [("epochs", f"{found.epochs:,} committed{_ago(found, found.committed_at, ', the last ')}")]
+    rows += [("", str(totals))] if found.epochs else []
+    rows += [("quarantine", f"{count:,} {reason}") for reason, count in sorted(totals.reasons.items())]
+    if found.open_epoch:
+        sealed_at = _ago(found, found.open_epoch.sealed_at)
+        rows += [("open epoch", f"{found.open_epoch.epoch:,}, sealed {sealed_at}, is being published")]
+    waits = found.journal
+    waiting = (
+        f"{waits.deliveries:,} deliveries wait, in {waits.segments:,} segments ({size(waits.bytes)}), "
+        f"the oldest from {_ago(found, waits.oldest_at)}"
+    )
+    rows += [("journal", waiting if waits.segments else "nothing waits")]
+    copies = f"{found.retained.objects:,} objects with published deliveries ({size(found.retained.bytes)})"
+    rows += [("retained", copies)]
+    for label, text in rows:
+        yield f"{label:<11} {text}"
+    for segment in found.unreadable:
+        yield f"UNREADABLE  {segment.key}: {segment.rows:,} deliveries are in no table: {segment.reason}"
+    yield from map(str, found.gaps)
+
+
+def tables_text(found: Status) -> list[str]:
+    """The table of tables."""
+    held = dict(found.tables)
+    if found.quarantine.files:
+        held[QUARANTINE] = found.quarantine
+    rows = [
+        (
+            name,
+            each.rows,
+            each.duplicates,
+            each.files,
+            size(each.bytes),
+            f"{each.newest_at:%Y-%m-%d %H:%M:%S}" if each.newest_at else None,
+            duration((found.at - each.newest_at).total_seconds()) if each.newest_at else None,
+        )
+        for name, each in held.items()
+    ]
+    return text_table(("table", "rows", "duplicates", "files", "size", "newest event (UTC)", "lag"), rows)
+
+
+def _holding_json(found: Status, holding: Holding) -> dict[str, Any]:
+    return {
+        **asdict(holding),
+        "newest_at": _iso(holding.newest_at),
+        "lag_seconds": _lag(found, holding.newest_at),
+    }
+
+
+def _iso(time: datetime | None) -> str | None:
+    return iso(time) if time else None
+
+
+def _lag(found: Status, time: datetime | None) -> float | None:
+    return round((found.at - time).total_seconds(), 3) if time else None
+
+
+def _ago(found: Status, time: datetime | None, lead: str = "") -> str:
+    return f"{lead}{duration((found.at - time).total_seconds())} ago" if time else ""

@@ -1,0 +1,329 @@
+"""A lake in a local folder: atomic, durable creation by temporary file, fsync and hard link."""
+
+# Plain strings and os calls: pathlib costs as much as the system calls here.
+# ruff: noqa: PTH102, PTH106, PTH108, PTH112, PTH116, PTH120, PTH123
+
+import contextlib
+import errno
+import os
+import secrets
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from fsspec.implementations.local import LocalFileSystem
+
+from wgtwo_pipeline.errors import AlreadyExistsError, LakeError, NotFoundError
+from wgtwo_pipeline.store import LakeLocation, ObjectInfo, Opener
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+TEMPORARY = ".tmp"
+LEFTOVER_SECONDS = 24 * 3600
+_COMPARE_BYTES = 1 << 20
+
+_FIXES = {
+    errno.ENOSPC: "its disk is full: free space",
+    errno.EDQUOT: "its disk quota is used up: free space or raise the quota",
+    errno.EROFS: "its file system is mounted read-only: remount it writable",
+    errno.EACCES: "permission denied: give this user read and write access to it",
+    errno.EPERM: "the operation is not permitted: give this user read and write access to it",
+    errno.ENOTDIR: "a part of the path is not a folder: name another with --lake",
+    errno.EMFILE: "too many open files: raise the limit (ulimit -n)",
+    errno.EXDEV: "parts of it lie on different file systems: keep it on one",
+    errno.EIO: "its disk reports an error: check the disk",
+}
+_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+
+
+class LocalLakeStore:
+    """A lake under the absolute folder that is its location's `url`. See `Store` for the promises.
+
+    Content is written and fsynced under `.tmp/`, then linked to its key: the link is the put-if-absent, and
+    a reader of `tables/` never sees anything unfinished. Then the folder is fsynced, and those above it when
+    they are new to this process.
+    """
+
+    def __init__(self, location: LakeLocation, opened_by: Opener | None = None) -> None:
+        self.location = location
+        self._opened_by = opened_by
+        self._root = location.url
+        self._lock = threading.Lock()
+        # Folders known to be durable up to the root, by path, with the identity they had: one that was
+        # removed and made again is another.
+        self._durable: dict[str, tuple[int, int]] = {}
+
+    def __repr__(self) -> str:
+        return f"LocalLakeStore({self._root!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._opened_by or LocalLakeStore, (self.location,)
+
+    def create(self, key: str, data: "Buffer") -> None:
+        """See `Store.create`."""
+        view = memoryview(data).cast("B")
+        self._path(key)
+        try:
+            temporary = self._write_temporary(view)
+            try:
+                self._place(temporary, key, view)
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temporary)
+        except OSError as error:
+            raise self._lake_error(error) from error
+
+    def read(self, key: str) -> memoryview:
+        """See `Store.read`."""
+        try:
+            with open(self._path(key), "rb", buffering=0) as file:
+                return memoryview(file.readall())
+        except (FileNotFoundError, IsADirectoryError):
+            raise NotFoundError(key) from None
+        except OSError as error:
+            raise self._lake_error(error) from error
+
+    def read_many(self, keys: Sequence[str], sizes: Sequence[int] | None = None) -> Iterator[memoryview]:
+        """See `Store.read_many`; one after the other, which the page cache makes faster than threads."""
+        return map(self.read, keys)
+
+    def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
+        """See `Store.list`."""
+        try:
+            yield from self._walk(prefix, after)
+        except OSError as error:
+            raise self._lake_error(error) from error
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """See `Store.delete`; folders that become empty go too."""
+        folders = set()
+        try:
+            for key in keys:
+                path = self._path(key)
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+                    folders.add(path.rpartition("/")[0])
+            for folder in sorted(folders, reverse=True):
+                with contextlib.suppress(FileNotFoundError):  # another deleter prunes too
+                    self._sync_folder(self._prune(folder))
+        except OSError as error:
+            raise self._lake_error(error) from error
+
+    def open(self, key: str) -> pa.NativeFile:
+        """See `Store.open`."""
+        try:
+            return pa.OSFile(self._path(key), "rb")
+        except FileNotFoundError:
+            raise NotFoundError(key) from None
+        except OSError as error:
+            raise self._lake_error(error) from error
+
+    def check(self, writes: bool = True) -> None:
+        """See `Store.check`."""
+        try:
+            if not writes:
+                os.scandir(self._root).close()
+                return
+            _make_durable_folder(self._root)
+            self._remove_leftovers()
+        except FileExistsError as error:
+            raise LakeError(f"lake {self._root} is not a folder: name another with --lake") from error
+        except OSError as error:
+            raise self._lake_error(error) from error
+        probe = f".probe/{secrets.token_hex(8)}"
+        try:
+            self.create(probe, b"first")
+            self.create(probe, b"second")
+        except AlreadyExistsError:
+            return
+        finally:
+            self.delete([probe])
+        raise LakeError(
+            f"lake {self._root}: its file system lets a second create overwrite the first: "
+            "put the lake on another file system"
+        )
+
+    def filesystem(self) -> LocalFileSystem:
+        """See `Store.filesystem`."""
+        return LocalFileSystem()
+
+    def uri(self, key: str) -> str:
+        """See `Store.uri`: the absolute path."""
+        return f"{self._root}/{key}"
+
+    def _path(self, key: str) -> str:
+        # Keys also come out of manifests: none may lead out of the lake.
+        if not key or key.startswith("/") or ".." in key.split("/"):
+            raise ValueError(f"not a key: {key!r}")
+        return f"{self._root}/{key}"
+
+    def _write_temporary(self, view: memoryview) -> str:
+        path = f"{self._root}/{TEMPORARY}/{os.getpid()}-{secrets.token_hex(8)}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            descriptor = os.open(path, flags, 0o644)
+        except FileNotFoundError:
+            # Never the root itself: it may be a disk that is not mounted now.
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(f"{self._root}/{TEMPORARY}")
+            descriptor = os.open(path, flags, 0o644)
+        try:
+            while view:
+                view = view[os.write(descriptor, view) :]
+            os.fsync(descriptor)
+        except BaseException:
+            os.unlink(path)
+            raise
+        finally:
+            os.close(descriptor)
+        return path
+
+    def _place(self, temporary: str, key: str, view: memoryview) -> None:
+        """Give the finished file its key, durably, unless there is one with the same content."""
+        path = self._path(key)
+        folder = path.rpartition("/")[0]
+        for attempt in range(50):
+            try:
+                if not self._link(temporary, path) and not _same_content(path, view):
+                    raise AlreadyExistsError(key)
+                break
+            except FileNotFoundError:
+                # The folder is new, or a delete at this moment has emptied and removed it.
+                time.sleep(attempt * 0.001)
+                self._make_folders(folder)
+        else:
+            raise LakeError(f"lake {self._root}: {folder} vanishes again and again: stop what deletes it")
+        try:
+            # Also when it existed: whoever was first may not have come to this line yet.
+            self._sync_folder(folder)
+        except FileNotFoundError:
+            # Deleted since, with its folder. Without a root, it may be the disk that has gone.
+            os.stat(self._root)
+
+    def _link(self, temporary: str, path: str) -> bool:
+        """Put-if-absent: return False if the key is taken."""
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno in _NO_HARD_LINKS:
+                raise LakeError(
+                    f"lake {self._root}: its file system cannot make hard links ({error.strerror}), which"
+                    " atomic creation needs: put the lake on ext4, xfs, btrfs, apfs, NFS or S3"
+                ) from error
+            raise
+        return True
+
+    def _make_folders(self, folder: str) -> None:
+        missing = []
+        while folder != self._root:
+            missing.append(folder)
+            folder = folder.rpartition("/")[0]
+        if not os.path.isdir(self._root):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._root)
+        for each in reversed(missing):
+            with contextlib.suppress(FileExistsError, FileNotFoundError):
+                os.mkdir(each)
+
+    def _sync_folder(self, folder: str) -> None:
+        """Make the entries of a folder durable, and the folder itself up to the root."""
+        identity = _sync(folder)
+        with self._lock:
+            known = self._durable.get(folder) == identity
+        if not known:
+            parent = folder
+            while parent != self._root:
+                parent = parent.rpartition("/")[0]
+                _sync(parent)
+            with self._lock:
+                if len(self._durable) >= 10_000:
+                    self._durable.clear()
+                self._durable[folder] = identity
+
+    def _prune(self, folder: str) -> str:
+        """Remove the folder and those above it while they are empty; return the lowest that is left."""
+        while folder != self._root:
+            try:
+                os.rmdir(folder)
+            except FileNotFoundError:
+                pass
+            except OSError:
+                break
+            folder = folder.rpartition("/")[0]
+        return folder
+
+    def _walk(self, prefix: str, after: str) -> Iterator[ObjectInfo]:
+        try:
+            with os.scandir(f"{self._root}/{prefix}") as scan:
+                # As S3 sorts, by the bytes of whole keys: a folder counts with the "/" that follows its name.
+                entries = sorted(
+                    ((entry.name + "/" if entry.is_dir() else entry.name, entry) for entry in scan),
+                    key=lambda named: named[0],
+                )
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for name, entry in entries:
+            key = prefix + name
+            if name.endswith("/"):
+                passed = key <= after and not after.startswith(key)
+                if not passed and key != f"{TEMPORARY}/":
+                    yield from self._walk(key, after)
+            elif key > after:
+                with contextlib.suppress(FileNotFoundError):
+                    status = entry.stat()
+                    modified = datetime.fromtimestamp(status.st_mtime, UTC)
+                    yield ObjectInfo(key, status.st_size, modified)
+
+    def _remove_leftovers(self) -> None:
+        oldest = time.time() - LEFTOVER_SECONDS
+        with contextlib.suppress(FileNotFoundError), os.scandir(f"{self._root}/{TEMPORARY}") as scan:
+            for entry in scan:
+                with contextlib.suppress(FileNotFoundError):
+                    if entry.stat().st_mtime < oldest:
+                        os.unlink(entry.path)
+
+    def _lake_error(self, error: OSError) -> LakeError:
+        if error.errno == errno.ENOENT and not os.path.isdir(self._root):
+            fix = "the folder does not exist: mount its disk, or create it and start again"
+        else:
+            fix = _FIXES.get(error.errno or 0, f"{error.strerror or error}")
+        return LakeError(f"lake {self._root}: {fix}")
+
+
+def _sync(folder: str) -> tuple[int, int]:
+    """Make a folder's entries durable; return its identity."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+        status = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    return status.st_dev, status.st_ino
+
+
+def _make_durable_folder(path: str) -> None:
+    if not os.path.isdir(path):
+        parent = os.path.dirname(path)
+        _make_durable_folder(parent)
+        try:
+            os.mkdir(path)
+        except FileExistsError:
+            if not os.path.isdir(path):
+                raise
+        _sync(parent)
+
+
+def _same_content(path: str, view: memoryview) -> bool:
+    with open(path, "rb", buffering=0) as file:
+        if os.fstat(file.fileno()).st_size != len(view):
+            return False
+        while chunk := file.read(_COMPARE_BYTES):
+            if chunk != bytes(view[: len(chunk)]):
+                return False
+            view = view[len(chunk) :]
+        return not view

@@ -1,0 +1,222 @@
+"""How S3 is reached: boto3's session for credentials, region and endpoint; its errors as sentences."""
+
+import logging
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypedDict
+from urllib.parse import urlsplit
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    SSLError,
+)
+from botocore.exceptions import ConnectionError as BotoConnectionError
+from obstore.store import S3Store
+
+from wgtwo_pipeline.errors import ConfigurationError, LakeError
+from wgtwo_pipeline.store import LakeLocation
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+for _name in ("boto3", "botocore", "urllib3"):
+    # Their debug texts hold signed headers, their info is noise.
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+# botocore renews credentials from 15 minutes before they expire; asking every minute keeps ours as fresh.
+# object_store asks again when less than 5 minutes are left.
+_CREDENTIALS_SECONDS = 6 * 60
+
+_FIXES = {
+    "NoSuchBucket": "the bucket does not exist: create it with `python infra/create_bucket.py` or name another"
+    " with --lake",
+    "AccessDenied": "access denied: grant this identity what infra/iam-*.json list",
+    "InvalidAccessKeyId": "the access key is not known there: check AWS_ACCESS_KEY_ID, AWS_PROFILE or ~/.aws,"
+    " and --s3-endpoint",
+    "SignatureDoesNotMatch": "the secret access key is wrong: check AWS_SECRET_ACCESS_KEY, AWS_PROFILE or"
+    " ~/.aws",
+    "InvalidToken": "the session token is not valid: renew the credentials",
+    "TokenRefreshRequired": "the session token must be renewed: renew the credentials",
+    "ExpiredToken": "the credentials have expired: renew them (aws sso login, or a new session token)",
+    "RequestTimeTooSkewed": "this machine's clock differs too much from the server's: synchronise it (NTP)",
+    "PermanentRedirect": "the bucket is in another region: name it with --s3-region",
+    "AuthorizationHeaderMalformed": "the bucket is in another region: name it with --s3-region",
+    "IllegalLocationConstraintException": "the bucket is in another region: name it with --s3-region",
+    "InvalidBucketName": "the bucket's name is not valid: name another with --lake",
+    "NotImplemented": "the server cannot do what was asked (create if absent): use another server",
+    "QuotaExceeded": "the quota is used up: raise it",
+    "NoSuchUpload": "an upload was removed while it ran: try again",
+}
+# Trying again helps with these although they are 4xx, or have a fix.
+_TRANSIENT = {
+    "RequestTimeout",
+    "IncompleteBody",
+    "ExpiredToken",
+    "OperationAborted",
+    # Gone between two looks: a put, whose parts or whose rival were removed, begins anew.
+    "NoSuchUpload",
+    "NoSuchKey",
+}
+_TRANSIENT_STATUS = {408, 409, 425, 429}
+_BROKEN = {"Connect": "cannot connect", "Timeout": "no answer in time"}
+
+
+class S3Credential(TypedDict):
+    """What obstore asks of a credential provider."""
+
+    access_key_id: str
+    secret_access_key: str
+    token: str | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What an S3 error says, without anything secret: facts, the fix if known, whether to try again."""
+
+    facts: str
+    fix: str | None
+    transient: bool
+    code: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.fix} ({self.facts})" if self.fix else self.facts
+
+
+class S3Access:
+    """One process's way to one bucket. Clients are made when needed; nothing here is to be pickled."""
+
+    def __init__(self, location: LakeLocation) -> None:
+        parts = urlsplit(location.url)
+        self.bucket, self.prefix = parts.netloc, parts.path.strip("/")
+        if not re.fullmatch(r"[A-Za-z0-9._-]+", self.bucket):
+            raise ConfigurationError(f"--lake {location.url}: name a bucket, as in s3://bucket/prefix")
+        endpoint = urlsplit(location.s3_endpoint or "https://aws")
+        if endpoint.scheme not in ("http", "https") or not endpoint.netloc:
+            raise ConfigurationError(f"--s3-endpoint {location.s3_endpoint}: write http(s)://host:port")
+        self.name = f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+        self._location = location
+        self._path_style = location.s3_endpoint is not None
+        try:
+            core = botocore.session.get_session()
+            self._session = boto3.Session(botocore_session=core, region_name=location.s3_region)
+            self._credentials = self._session.get_credentials()
+            self._ca_bundle = core.get_config_variable("ca_bundle")
+            meta = self.client().meta
+        except BotoCoreError as error:
+            raise LakeError(f"lake {self.name}: {error}") from None
+        self.endpoint: str = meta.endpoint_url
+        # The endpoint can also come from the environment or ~/.aws/config.
+        self._path_style = ".amazonaws.com" not in self.endpoint
+        self.region: str = "us-east-1" if meta.region_name == "aws-global" else meta.region_name
+
+    def client(self, timeout_seconds: float = 20, attempts: int = 3) -> "S3Client":
+        """Return a boto3 client: for what obstore cannot do, and where its errors say too little."""
+        config = Config(
+            connect_timeout=min(5, timeout_seconds),
+            read_timeout=timeout_seconds,
+            retries={"total_max_attempts": attempts, "mode": "standard"},
+            s3={"addressing_style": "path" if self._path_style else "auto"},
+        )
+        return self._session.client("s3", endpoint_url=self._location.s3_endpoint, config=config)
+
+    def objects(self, **timeouts: timedelta) -> S3Store:
+        """Return an obstore store of the lake's prefix, without retries of its own: they are ours."""
+        host = urlsplit(self.endpoint)
+        virtual = not self._path_style and "." not in self.bucket
+        client_options: dict[str, Any] = {
+            "allow_http": host.scheme == "http",
+            "connect_timeout": timedelta(seconds=5),
+            **timeouts,
+        }
+        if self._ca_bundle:
+            with open(self._ca_bundle, "rb") as file:  # noqa: PTH123
+                client_options["root_certificate"] = file.read()
+        return S3Store(
+            self.bucket,
+            prefix=self.prefix or None,
+            endpoint=f"{host.scheme}://{self.bucket}.{host.netloc}" if virtual else self.endpoint,
+            virtual_hosted_style_request=virtual,
+            region=self.region,
+            credential_provider=self._credential,  # type: ignore[arg-type]
+            client_options=client_options,  # type: ignore[arg-type]
+            retry_config={"max_retries": 0},
+        )
+
+    def has_credentials(self) -> bool:
+        """Return whether boto3's chain found any."""
+        return self._credentials is not None
+
+    def _credential(self) -> S3Credential:
+        if self._credentials is None:
+            raise LakeError("no credentials")
+        frozen = self._credentials.get_frozen_credentials()
+        return {
+            "access_key_id": frozen.access_key or "",
+            "secret_access_key": frozen.secret_key or "",
+            "token": frozen.token,
+            "expires_at": datetime.now(UTC) + timedelta(seconds=_CREDENTIALS_SECONDS),
+        }
+
+    def fault(self, error: Exception) -> Fault:
+        """Return what an exception of boto3 or obstore means."""
+        if isinstance(error, ClientError):
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            return self._answer(status, code)
+        if isinstance(error, SSLError):
+            return Fault(
+                "TLS failed", f"check {self.endpoint}, and AWS_CA_BUNDLE for a private authority", True
+            )
+        if isinstance(error, (BotoConnectionError, HTTPClientError)):
+            return self._broken("Timeout" if "Timeout" in type(error).__name__ else "Connect")
+        if isinstance(error, BotoCoreError):
+            return self._not_s3(type(error).__name__)
+        return self._of_obstore(str(error))
+
+    def _of_obstore(self, text: str) -> Fault:
+        # object_store's errors are only text: an HTTP status and S3's error document, or a kind of failure.
+        code = re.search(r"<Code>(\w+)</Code>|\(code: (\w+)\)", text)
+        status = re.search(r"status code: (\d{3})", text)
+        if "redirect without LOCATION" in text:
+            return self._answer(301, "PermanentRedirect")
+        if code or status:
+            return self._answer(int(status[1]) if status else 200, (code[1] or code[2]) if code else "")
+        if "credential provider" in text:
+            return Fault("no credentials", "set AWS_ACCESS_KEY_ID, AWS_PROFILE or a role", True)
+        kind = re.search(r"kind: (\w+)", text)
+        if kind:
+            return self._broken(kind[1])
+        # Success without what belongs to it: an error in an answer of 200, or another kind of server.
+        return Fault("an answer of 200 without its content", self._wrong_server(), True)
+
+    def _answer(self, status: int, code: str) -> Fault:
+        transient = (
+            status >= 500
+            or status < 300  # an error within an answer of success
+            or status in _TRANSIENT_STATUS
+            or code in _TRANSIENT
+        ) and code != "NotImplemented"
+        fix = _FIXES.get(code)
+        if fix is None and not transient:
+            if status == 403:
+                fix = _FIXES["AccessDenied"]
+            elif not code or code.isdigit():
+                return self._not_s3(f"HTTP {status}")
+        return Fault(f"HTTP {status} {code}".rstrip(), fix, transient, code)
+
+    def _broken(self, kind: str) -> Fault:
+        fix = f"check the network, {self.endpoint} and --s3-endpoint"
+        return Fault(_BROKEN.get(kind, "the connection broke"), fix, True)
+
+    def _not_s3(self, facts: str) -> Fault:
+        return Fault(facts, self._wrong_server(), False)
+
+    def _wrong_server(self) -> str:
+        return f"{self.endpoint} does not answer as S3 does: check --s3-endpoint"

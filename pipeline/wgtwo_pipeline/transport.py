@@ -1,0 +1,90 @@
+"""Byte streams and calls: the seam between the project and a gRPC client library.
+
+`Transport` and `Stream` say what a client library has to offer; `transport_grpc.py` is grpcio's, and another one may
+take its place. Payloads stay raw bytes in both directions: a deserializer that raises would kill the stream.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Protocol
+
+from wgtwo_pipeline.errors import PipelineError
+
+MAX_MESSAGE_BYTES: Final = 64 << 20
+"""The largest message that is received."""
+SILENT_SECONDS: Final = 80.0
+"""A stream whose connection was lost silently ends after so long at the latest."""
+MAX_WAITING_BYTES: Final = 64 << 20
+"""With so much unreceived a stream stops reading; HTTP/2 flow control then stops the server."""
+
+
+class Received(NamedTuple):
+    """One delivery: the response message's bytes and when they arrived, in µs since the Unix epoch."""
+
+    payload: bytes
+    received_at_us: int
+
+
+class CallResult(NamedTuple):
+    """How one call ended: a gRPC status code by name, its detail, and the response's bytes if the code is OK."""
+
+    code: str
+    detail: str
+    response: bytes | None
+
+
+class StreamEndedError(PipelineError):
+    """The stream is over and its buffer empty; another one may be opened. `code` may well be OK."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"the event stream ended with {code}" + (f": {detail}" if detail else ""))
+        self.code = code
+        self.detail = detail
+
+
+class Stream(Protocol):
+    """The deliveries of one server-streaming call, in the order they came. One thread receives from it."""
+
+    @property
+    def waiting(self) -> int:
+        """How many deliveries have arrived and were not received yet."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether it has reached the service, over a connection that was there when the call was made or since.
+
+        A call that has not ended may still be waiting for a connection; and one that is lost silently ends within
+        SILENT_SECONDS only.
+        """
+
+    def receive(self, max_count: int, linger_seconds: float, timeout_seconds: float) -> list[Received]:
+        """Up to `max_count` deliveries, oldest first; nothing if none came within `timeout_seconds`.
+
+        Returns as soon as `max_count` wait, or the oldest has waited for `linger_seconds`, or the stream has
+        ended, or MAX_WAITING_BYTES wait. Once the stream has ended and everything that came was received, it
+        raises StreamEndedError where another stream may fare better, and ServiceError where the service refuses
+        what it is asked for or has never been reached and cannot be as configured; again at each call.
+        """
+
+    def cancel(self) -> None:
+        """Ends the stream from this side. What already came can still be received. Idempotent."""
+
+
+class Transport(Protocol):
+    """A connection to the event service. Threads may share it; processes may not: see `GrpcTransport`."""
+
+    def stream(self, method: str, request: bytes) -> Stream:
+        """Opens a server-streaming call such as `/wgtwo.events.v0.EventsService/Subscribe`.
+
+        Never blocks and never fails: whatever goes wrong ends the stream.
+        """
+
+    def call_many(self, method: str, requests: Sequence[bytes], timeout_seconds: float) -> list[CallResult]:
+        """Makes all calls at once; returns their results in the order of the requests.
+
+        Blocks for at most `timeout_seconds`; a call that has not ended by then is DEADLINE_EXCEEDED, which does
+        not say that the server did nothing. Never raises because a call failed. If the service refuses two
+        tokens in a row, the transport's streams end with the ServiceError that says so.
+        """
+
+    def close(self) -> None:
+        """Ends all streams and calls. Idempotent."""

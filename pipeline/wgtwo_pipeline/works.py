@@ -1,0 +1,91 @@
+"""What the child processes of `run` and `ingest` do."""
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+from wgtwo_pipeline import epochs
+from wgtwo_pipeline.children import Lifeline
+from wgtwo_pipeline.config import Config
+from wgtwo_pipeline.errors import JobError, LakeError, PipelineError
+from wgtwo_pipeline.sandbox.options import SandboxSettings
+from wgtwo_pipeline.service_settings import Service
+from wgtwo_pipeline.store_open import open_store
+
+_LOG = logging.getLogger(__name__)
+
+SANDBOX = Service("127.0.0.1:0", plaintext=True)
+
+
+def subscribe(config: Config, lifeline: Lifeline, service: Service, index: int) -> None:
+    """One member of each subscription, until asked to stop; then what was received is journaled and acked."""
+    with lifeline.expendable():
+        from wgtwo_pipeline import jobs
+        from wgtwo_pipeline.worker import worker
+
+    process = worker()
+    lifeline.on_stop(process.stopping.set)
+    lifeline.report_regularly(process.counters.snapshot)
+    try:
+        jobs.ingest(config, service, (jobs.members(config)[index],))
+    finally:
+        process.close()
+        lifeline.report(**process.counters.snapshot())
+
+
+def job(config: Config, lifeline: Lifeline, service: Service, suffix: str) -> None:
+    """All members as one job of a cluster, until asked to stop; then the job is cancelled."""
+    from wgtwo_pipeline import cluster
+
+    cluster.ingest(config, lifeline, service, suffix)
+
+
+def publish(config: Config, lifeline: Lifeline) -> None:
+    """Publishes again and again; asked to stop, once more and for the last time.
+
+    A lake or cluster that can't be reached is waited for, with the events safe in the journal.
+    """
+    from wgtwo_pipeline import jobs
+
+    publisher = jobs.Publisher(config)
+    lifeline.report(ready=True)
+    while True:
+        final = lifeline.stopping.is_set()
+        started = time.monotonic()
+        try:
+            for manifest in publisher.publish_all():
+                totals = epochs.load(open_store(config.lake)).totals
+                lifeline.report(published=totals.published, epoch=manifest.epoch)
+        except (LakeError, JobError) as error:
+            if final:
+                raise
+            _LOG.error("publishing failed and will be tried again: %s", error)
+        if final:
+            return
+        lifeline.stopping.wait(
+            max(0.0, config.publishing.publish_every_seconds - (time.monotonic() - started))
+        )
+
+
+def sandbox(config: Config, lifeline: Lifeline, settings: SandboxSettings) -> None:
+    """Serves made-up events until asked to stop; reports the address."""
+    from wgtwo_pipeline.sandbox.server import Sandbox
+
+    async def serve() -> None:
+        server = Sandbox(settings)
+        await server.start()
+        lifeline.report(address=server.address)
+        while not lifeline.stopping.is_set():
+            await asyncio.sleep(0.1)
+        await server.stop()
+
+    asyncio.run(serve())
+
+
+def check(child_facts: Any) -> None:
+    """Raises what a child reported as its error."""
+    if "error" in child_facts:
+        error = PipelineError(child_facts["error"])
+        error.exit_code = child_facts["exit_code"]
+        raise error

@@ -1,0 +1,142 @@
+"""Rows become the Parquet objects of one epoch: named by it, created once, the same whenever it is redone."""
+
+import hashlib
+from collections.abc import Iterator
+from datetime import UTC
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from wgtwo_pipeline.errors import AlreadyExistsError, CorruptError
+from wgtwo_pipeline.manifest import Parameters, TableFile
+from wgtwo_pipeline.store import Store
+
+QUARANTINE = "quarantine"
+
+# Where a file is cut, besides at `rows_per_file`: bounds memory with events of megabytes, far below the 2 GiB that
+# an Arrow array of strings can hold. Part of the lake's format: with another value a redo would cut elsewhere.
+BYTES_PER_FILE = 256 * 1024 * 1024
+
+_SAMPLE_ROWS, _SAMPLE_DISTINCT = 4096, 1024
+
+
+def write(store: Store, rows: pa.Table, table: str, epoch: int, parameters: Parameters) -> list[TableFile]:
+    """Write the sorted rows of one partition of a table, or of `quarantine`; return what was written.
+
+    One object, or several where rows or bytes are many, each encoded in memory after the one before is durable.
+    Idempotent: an object that is there with the same rows, whatever its bytes, is described as it is. Raises
+    CorruptError if it has others, and what `store.create` raises.
+    """
+    files = []
+    for number, part in enumerate(_parts(rows, parameters.rows_per_file)):
+        key = _key(part, table, epoch, number, parameters)
+        data: Any = _encode(part, parameters.row_group_rows)
+        try:
+            store.create(key, data)
+        except AlreadyExistsError:
+            data = _existing(store, key, part)
+        times = pc.min_max(part[_time_column(table)])
+        files.append(
+            TableFile(
+                key=key,
+                table=table,
+                date=part["date"][0].as_py(),
+                rows=len(part),
+                bytes=memoryview(data).nbytes,
+                sha256=hashlib.sha256(data).hexdigest(),
+                min_timestamp=times["min"].as_py().astimezone(UTC),
+                max_timestamp=times["max"].as_py().astimezone(UTC),
+            )
+        )
+    return files
+
+
+def reasons(quarantine: pa.Table) -> dict[str, int]:
+    """How many rows of the quarantine have each reason."""
+    counts = pc.value_counts(quarantine["reason"])
+    return {count["values"]: count["counts"] for count in counts.to_pylist()}
+
+
+def _key(rows: pa.Table, table: str, epoch: int, number: int, parameters: Parameters) -> str:
+    partition = f"date={rows['date'][0].as_py().isoformat()}"
+    if table == QUARANTINE:
+        return f"{QUARANTINE}/{partition}/{epoch:010d}{f'-{number:03d}' if number else ''}.parquet"
+    if parameters.partition_by == "hour":
+        partition += f"/hour={rows['hour'][0].as_py():02d}"
+    return f"tables/{table}/{partition}/{epoch:010d}-{number:03d}.parquet"
+
+
+def _time_column(table: str) -> str:
+    return "received_at" if table == QUARANTINE else "timestamp"
+
+
+def _parts(rows: pa.Table, rows_per_file: int) -> Iterator[pa.Table]:
+    """Slices of at most so many rows, and about so many bytes (one row may have more)."""
+    ends = np.cumsum(_row_bytes(rows))
+    start = 0
+    while start < len(rows):
+        base = ends[start - 1] if start else 0
+        end = int(np.searchsorted(ends, base + BYTES_PER_FILE, side="right"))
+        end = max(start + 1, min(end, start + rows_per_file))
+        yield rows.slice(start, end - start)
+        start = end
+
+
+def _row_bytes(rows: pa.Table) -> Any:
+    """How large each row is, counted from its values alone (lists not counted)."""
+    sizes = np.full(len(rows), 8 * rows.num_columns, np.int64)
+    for column in rows.columns:
+        if _is_text(column.type):
+            sizes += np.asarray(pc.fill_null(pc.binary_length(column), 0))
+    return sizes
+
+
+def _encode(rows: pa.Table, row_group_rows: int) -> pa.Buffer:
+    """Parquet with the encodings that measured smallest: dictionaries only where values recur."""
+    repeating = [name for name in rows.column_names if _repeats(rows[name])]
+    plain = [name for name in rows.column_names if name not in repeating]
+    deltas = {name: "DELTA_BINARY_PACKED" for name in plain if pa.types.is_temporal(rows[name].type)}
+    deltas |= {name: "DELTA_BINARY_PACKED" for name in plain if pa.types.is_integer(rows[name].type)}
+    deltas |= {name: "DELTA_LENGTH_BYTE_ARRAY" for name in plain if _is_text(rows[name].type)}
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        rows,
+        sink,
+        row_group_size=row_group_rows,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=repeating,
+        column_encoding=deltas,
+    )
+    return sink.getvalue()
+
+
+def _repeats(column: pa.ChunkedArray) -> bool:
+    if pa.types.is_date(column.type):
+        return True
+    if not _is_text(column.type):
+        return False
+    distinct = pc.count_distinct(column.slice(0, _SAMPLE_ROWS)).as_py()
+    return bool(distinct <= _SAMPLE_DISTINCT and distinct * 4 <= len(column))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_binary(kind))
+
+
+def _existing(store: Store, key: str, rows: pa.Table) -> memoryview:
+    """The bytes of an object that holds the same rows, written by another version of a library."""
+    data = store.read(key)
+    try:
+        same = pq.read_table(pa.BufferReader(data), partitioning=None).equals(rows)
+    except pa.ArrowInvalid:
+        same = False
+    if not same:
+        raise CorruptError(
+            f"{key} exists with other rows than its epoch has: something else wrote or changed it; "
+            "move it out of the lake and publish again"
+        )
+    return data
