@@ -6,7 +6,7 @@ What ingest is compared with: the difference is what Beam, supervision and metri
 import sys
 from pathlib import Path
 
-from wgtwo_pipeline import api
+from wgtwo_pipeline.events import api
 from wgtwo_pipeline.journal import SegmentWriter, Source
 from wgtwo_pipeline.service_settings import Service
 from wgtwo_pipeline.store import LakeLocation

@@ -17,8 +17,9 @@ from datetime import UTC, datetime, timedelta
 import lake
 import pyarrow as pa
 from wgtwo.events.v0 import events_pb2 as v0
-from wgtwo_pipeline import checkpoint, epochs, journal, tables, write
-from wgtwo_pipeline.decode import decode
+from wgtwo_pipeline import checkpoint, epochs, journal, write
+from wgtwo_pipeline.events import tables
+from wgtwo_pipeline.events.decode import decode
 from wgtwo_pipeline.manifest import (
     Manifest,
     Outcome,

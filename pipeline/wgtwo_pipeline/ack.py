@@ -8,8 +8,8 @@ from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from wgtwo_pipeline import api
-from wgtwo_pipeline.api import Method
+from wgtwo_pipeline.events import api
+from wgtwo_pipeline.events.api import Method
 from wgtwo_pipeline.logs import is_told
 from wgtwo_pipeline.metrics import UNACKABLE, Counters
 from wgtwo_pipeline.transport import CallResult, Transport

@@ -10,11 +10,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from wgtwo_pipeline import logs
-from wgtwo_pipeline.api import CONSENT_TABLES, SCOPES, TABLES
 from wgtwo_pipeline.ask_settings import Reading
 from wgtwo_pipeline.audit_settings import Auditing
 from wgtwo_pipeline.config import Config, Publishing, Stopping
 from wgtwo_pipeline.errors import ConfigurationError
+from wgtwo_pipeline.events.api import CONSENT_TABLES, SCOPES, TABLES
 from wgtwo_pipeline.ingest_settings import Subscription
 from wgtwo_pipeline.options import options_of
 from wgtwo_pipeline.sandbox.options import SandboxSettings

@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wgtwo_pipeline.errors import CorruptError
+from wgtwo_pipeline.events.wire import quarantine_identity
 from wgtwo_pipeline.manifest import TableFile
 from wgtwo_pipeline.store import Store
-from wgtwo_pipeline.wire import quarantine_identity
 
 READ_AHEAD = 8
 

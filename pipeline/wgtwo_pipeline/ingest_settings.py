@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from wgtwo_pipeline.api import Start, Terms
+from wgtwo_pipeline.events.api import Start, Terms
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from wgtwo_pipeline import deduplicate, epochs, tables, write
-from wgtwo_pipeline.decode import decode
+from wgtwo_pipeline import deduplicate, epochs, write
+from wgtwo_pipeline.events import tables
+from wgtwo_pipeline.events.decode import decode
 from wgtwo_pipeline.manifest import Outcome, Parameters, Received, TableCount
 from wgtwo_pipeline.retained import retain
 from wgtwo_pipeline.store import LakeLocation, Store

@@ -160,7 +160,7 @@ class Supervisor:
 
         For a cluster, one process that submits all streams as one job.
         """
-        from wgtwo_pipeline import api
+        from wgtwo_pipeline.events import api
 
         self._service = service
         if self._remote:

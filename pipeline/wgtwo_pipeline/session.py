@@ -13,10 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from wgtwo_pipeline import api, positions
+from wgtwo_pipeline import positions
 from wgtwo_pipeline.ack import Acker
-from wgtwo_pipeline.api import Method, Start, Terms
 from wgtwo_pipeline.errors import CorruptError, LakeError
+from wgtwo_pipeline.events import api
+from wgtwo_pipeline.events.api import Method, Start, Terms
 from wgtwo_pipeline.journal import SegmentWriter, Source
 from wgtwo_pipeline.logs import is_told
 from wgtwo_pipeline.metrics import JOURNALED, RECONNECTS, SEGMENTS, STREAMS, Counters

@@ -18,9 +18,9 @@ import pyarrow as pa
 
 from wgtwo_pipeline import backlog, deduplicate, epochs
 from wgtwo_pipeline.duck import database, literal, read_parquet
+from wgtwo_pipeline.events.tables import QUARANTINE, catalog, current_descriptors
 from wgtwo_pipeline.manifest import TableFile
 from wgtwo_pipeline.store import Store
-from wgtwo_pipeline.tables import QUARANTINE, catalog, current_descriptors
 
 _EVENT_COLUMNS = (
     "timestamp",

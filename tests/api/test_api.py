@@ -9,8 +9,8 @@ from wgtwo.consents.v1 import consent_events_pb2 as consents
 from wgtwo.events.v0 import events_pb2 as v0
 from wgtwo.events.v1 import events_pb2 as v1
 from wgtwo.subscription.v1 import subscription_events_pb2 as subscription
-from wgtwo_pipeline import api
-from wgtwo_pipeline.api import Start, Terms
+from wgtwo_pipeline.events import api
+from wgtwo_pipeline.events.api import Start, Terms
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 TERMS = Terms(("sms", "voice"), "queue", "durable", 50, 30.0)

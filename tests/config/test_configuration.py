@@ -6,9 +6,9 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 from wgtwo_pipeline import configure, logs
-from wgtwo_pipeline.api import V0, V1
 from wgtwo_pipeline.configure import build, build_sandbox
 from wgtwo_pipeline.errors import ConfigurationError
+from wgtwo_pipeline.events.api import V0, V1
 from wgtwo_pipeline.sandbox.options import SandboxSettings
 from wgtwo_pipeline.service_settings import Secret
 from wgtwo_pipeline.settings import gather

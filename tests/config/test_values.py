@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wgtwo_pipeline.api import Start
+from wgtwo_pipeline.events.api import Start
 from wgtwo_pipeline.values import KINDS, format_duration, parse_duration, parse_start, split_address
 
 

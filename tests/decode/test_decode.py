@@ -12,8 +12,8 @@ from messages_of_all_kinds import RECEIVED_AT, STREAMS, deliveries, events, expe
 from wgtwo.consents.v1 import consent_events_pb2 as consents
 from wgtwo.events.v0 import events_pb2 as v0
 from wgtwo.subscription.v1 import subscription_events_pb2 as subscriptions
-from wgtwo_pipeline.decode import REASONS, decode
-from wgtwo_pipeline.tables import QUARANTINE, catalog, current_descriptors
+from wgtwo_pipeline.events.decode import REASONS, decode
+from wgtwo_pipeline.events.tables import QUARANTINE, catalog, current_descriptors
 
 V0 = ("v0", "Subscribe")
 bounded = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

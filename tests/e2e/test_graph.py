@@ -11,8 +11,9 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.portability.common_urns import primitives, sdf_components
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-from wgtwo_pipeline import api, flows
-from wgtwo_pipeline.api import Start, Terms
+from wgtwo_pipeline import flows
+from wgtwo_pipeline.events import api
+from wgtwo_pipeline.events.api import Start, Terms
 from wgtwo_pipeline.service_settings import Service
 from wgtwo_pipeline.session import IngestSettings, Member
 from wgtwo_pipeline.store import LakeLocation

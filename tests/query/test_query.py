@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from processes import START_SECONDS, Command, wait_until
-from wgtwo_pipeline import tables
-from wgtwo_pipeline.tables import QUARANTINE, catalog, current_descriptors
+from wgtwo_pipeline.events import tables
+from wgtwo_pipeline.events.tables import QUARANTINE, catalog, current_descriptors
 from wgtwo_pipeline.views import Views
 
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 from wgtwo_pipeline import cli
-from wgtwo_pipeline.tables import catalog, current_descriptors
+from wgtwo_pipeline.events.tables import catalog, current_descriptors
 
 DAYS = [date(2026, 11, 23), date(2026, 11, 24)]
 

@@ -9,9 +9,10 @@ from memory_store import MemoryStore
 from processes import wait_until
 from scripted_transport import Clock, ScriptedStream, ScriptedTransport, Stopping
 from wgtwo.events.v0 import events_pb2 as v0
-from wgtwo_pipeline import ack, api, journal, positions
+from wgtwo_pipeline import ack, journal, positions
 from wgtwo_pipeline import session as rooms
 from wgtwo_pipeline.errors import LakeError, ServiceError
+from wgtwo_pipeline.events import api
 from wgtwo_pipeline.metrics import Counters
 from wgtwo_pipeline.service_settings import Service
 from wgtwo_pipeline.session import IngestSettings, Member, Session

@@ -25,10 +25,10 @@ from wgtwo_pipeline import (
     retained,
     session,
     subscribe,
-    tables,
     write,
 )
 from wgtwo_pipeline.errors import AlreadyExistsError, LakeError
+from wgtwo_pipeline.events import tables
 from wgtwo_pipeline.session import IngestSettings, Session
 from world import ZIGZAG, Choice, Fault, World
 

@@ -5,7 +5,7 @@ import datetime
 import pyarrow as pa
 import pytest
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorSet
-from wgtwo_pipeline.tables import QUARANTINE, catalog, current_descriptors, partitions
+from wgtwo_pipeline.events.tables import QUARANTINE, catalog, current_descriptors, partitions
 
 TIME = pa.timestamp("us", "UTC")
 HEADS = {

@@ -9,7 +9,8 @@ import time
 import pytest
 from memory_store import MemoryStore
 from scripted_transport import ScriptedTransport
-from wgtwo_pipeline import api, session, worker
+from wgtwo_pipeline import session, worker
+from wgtwo_pipeline.events import api
 from wgtwo_pipeline.service_settings import OAuth, Secret, Service
 from wgtwo_pipeline.session import IngestSettings, Member
 from wgtwo_pipeline.store import LakeLocation

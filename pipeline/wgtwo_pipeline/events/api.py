@@ -16,7 +16,7 @@ from wgtwo.events.v0 import events_pb2 as v0
 from wgtwo.events.v1 import events_pb2 as v1
 from wgtwo.subscription.v1 import subscription_events_pb2
 
-from wgtwo_pipeline import wire
+from wgtwo_pipeline.events import wire
 
 HISTORY: Final = timedelta(minutes=30)
 """How long the service keeps events."""

@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 from google.protobuf.descriptor import FieldDescriptor
 
-from wgtwo_pipeline.descriptors import TIMESTAMP, Response, current_descriptors, responses
+from wgtwo_pipeline.events.descriptors import TIMESTAMP, Response, current_descriptors, responses
 
 __all__ = ["QUARANTINE", "Column", "PartitionBy", "Table", "catalog", "current_descriptors", "partitions"]
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, Message
 
-from wgtwo_pipeline.descriptors import Response
+from wgtwo_pipeline.events.descriptors import Response
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]

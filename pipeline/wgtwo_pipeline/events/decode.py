@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from google.protobuf.message import DecodeError
 
-from wgtwo_pipeline.descriptors import Response, responses
-from wgtwo_pipeline.messages import Mask, Part, Rows, read, valid_bits
-from wgtwo_pipeline.tables import MICROSECONDS, QUARANTINE, Column, PartitionBy, Table, catalog
-from wgtwo_pipeline.wire import read_envelope
+from wgtwo_pipeline.events.descriptors import Response, responses
+from wgtwo_pipeline.events.messages import Mask, Part, Rows, read, valid_bits
+from wgtwo_pipeline.events.tables import MICROSECONDS, QUARANTINE, Column, PartitionBy, Table, catalog
+from wgtwo_pipeline.events.wire import read_envelope
 
 MIN_SECONDS, MAX_SECONDS = -62_135_596_800, 253_402_300_799  # 0001-01-01 to 9999-12-31, as protobuf has it
 
