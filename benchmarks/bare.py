@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 from wgtwo_pipeline.events import api
-from wgtwo_pipeline.journal import SegmentWriter, Source
+from wgtwo_pipeline.lake.journal import SegmentWriter, Source
+from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.lake.store import LakeLocation
 from wgtwo_pipeline.service_settings import Service
-from wgtwo_pipeline.store import LakeLocation
-from wgtwo_pipeline.store_open import open_store
 from wgtwo_pipeline.transport_open import open_transport
 
 

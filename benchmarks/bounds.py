@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import lake
 import month
 from wgtwo.events.v0 import events_pb2 as v0
-from wgtwo_pipeline.journal import SegmentWriter, Source
-from wgtwo_pipeline.store import LakeLocation
-from wgtwo_pipeline.store_open import open_store
+from wgtwo_pipeline.lake.journal import SegmentWriter, Source
+from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.lake.store import LakeLocation
 
 ROOT = Path(__file__).resolve().parent.parent
 DAY_MICROSECONDS = 86_400_000_000

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from wgtwo.events.v0 import events_pb2 as v0
-from wgtwo_pipeline.journal import SegmentWriter, Source
-from wgtwo_pipeline.store import LakeLocation
-from wgtwo_pipeline.store_open import open_store
+from wgtwo_pipeline.lake.journal import SegmentWriter, Source
+from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.lake.store import LakeLocation
 
 START_SECONDS = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp())
 SPACING_MICROSECONDS = 500

@@ -17,10 +17,11 @@ from datetime import UTC, datetime, timedelta
 import lake
 import pyarrow as pa
 from wgtwo.events.v0 import events_pb2 as v0
-from wgtwo_pipeline import checkpoint, epochs, journal, write
+from wgtwo_pipeline import write
 from wgtwo_pipeline.events import tables
 from wgtwo_pipeline.events.decode import decode
-from wgtwo_pipeline.manifest import (
+from wgtwo_pipeline.lake import checkpoint, epochs, journal
+from wgtwo_pipeline.lake.manifest import (
     Manifest,
     Outcome,
     Parameters,
@@ -32,9 +33,9 @@ from wgtwo_pipeline.manifest import (
     manifest_key,
     sealed_key,
 )
-from wgtwo_pipeline.retained import retain
-from wgtwo_pipeline.store import LakeLocation, Store
-from wgtwo_pipeline.store_open import open_store
+from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.lake.retained import retain
+from wgtwo_pipeline.lake.store import LakeLocation, Store
 
 EPOCHS = 30 * 24 * 60
 TABLES = 3

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 from wgtwo_pipeline.errors import AlreadyExistsError, LakeError, NotFoundError
-from wgtwo_pipeline.store import LakeLocation, ObjectInfo
+from wgtwo_pipeline.lake.store import LakeLocation, ObjectInfo
 
 
 class MemoryStore:

@@ -7,13 +7,14 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from wgtwo_pipeline import audit_epochs, audit_objects, positions
+from wgtwo_pipeline import audit_epochs, audit_objects
 from wgtwo_pipeline.audit_epochs import Ledger
 from wgtwo_pipeline.audit_settings import Auditing
 from wgtwo_pipeline.findings import MOST_FINDINGS, Findings
-from wgtwo_pipeline.manifest import iso
-from wgtwo_pipeline.store import Store
-from wgtwo_pipeline.store_open import open_to_read
+from wgtwo_pipeline.lake import positions
+from wgtwo_pipeline.lake.manifest import iso
+from wgtwo_pipeline.lake.open import open_to_read
+from wgtwo_pipeline.lake.store import Store
 
 
 def audit(auditing: Auditing) -> int:

@@ -8,13 +8,13 @@ from datetime import UTC
 
 import pyarrow as pa
 
-from wgtwo_pipeline import checkpoint
 from wgtwo_pipeline.audit_lists import listed
-from wgtwo_pipeline.checkpoint import Checkpoint, Totals
 from wgtwo_pipeline.errors import CorruptError, NotFoundError
 from wgtwo_pipeline.findings import Findings
-from wgtwo_pipeline.journal import SegmentName
-from wgtwo_pipeline.manifest import (
+from wgtwo_pipeline.lake import checkpoint
+from wgtwo_pipeline.lake.checkpoint import Checkpoint, Totals
+from wgtwo_pipeline.lake.journal import SegmentName
+from wgtwo_pipeline.lake.manifest import (
     EPOCHS,
     Manifest,
     Sealed,
@@ -25,7 +25,7 @@ from wgtwo_pipeline.manifest import (
     sealed_key,
     still_unreadable,
 )
-from wgtwo_pipeline.store import Store
+from wgtwo_pipeline.lake.store import Store
 
 QUARANTINE = "quarantine"
 

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, pairwise, takewhile
 from typing import TypeVar
 
-from wgtwo_pipeline.store import ObjectInfo, Store
+from wgtwo_pipeline.lake.store import ObjectInfo, Store
 
 LISTED_TOGETHER = 10_000
 """Ten answers of S3: a month of one-minute epochs is hundreds, and each begins where the one before ended."""

@@ -13,15 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from wgtwo_pipeline import duck, epochs, journal
 from wgtwo_pipeline.audit_epochs import QUARANTINE, Ledger
 from wgtwo_pipeline.audit_lists import in_threads
 from wgtwo_pipeline.errors import CorruptError, NotFoundError
 from wgtwo_pipeline.events.decode import decode
 from wgtwo_pipeline.events.wire import quarantine_identity
 from wgtwo_pipeline.findings import Findings
-from wgtwo_pipeline.manifest import Manifest, Sealed, SegmentRef, TableFile, manifest_key, sealed_key
-from wgtwo_pipeline.store import Store
+from wgtwo_pipeline.lake import duck, epochs, journal
+from wgtwo_pipeline.lake.manifest import Manifest, Sealed, SegmentRef, TableFile, manifest_key, sealed_key
+from wgtwo_pipeline.lake.store import Store
 
 MEMORY_BYTES = 512 << 20
 """What DuckDB uses before it writes to a temporary folder."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from wgtwo_pipeline.store import LakeLocation
+from wgtwo_pipeline.lake.store import LakeLocation
 
 
 @dataclass(frozen=True)

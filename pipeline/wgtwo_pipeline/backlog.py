@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wgtwo_pipeline import epochs, journal
 from wgtwo_pipeline.errors import NotFoundError
 from wgtwo_pipeline.events.decode import decode
 from wgtwo_pipeline.events.tables import MICROSECONDS, current_descriptors
-from wgtwo_pipeline.store import Store
+from wgtwo_pipeline.lake import epochs, journal
+from wgtwo_pipeline.lake.store import Store
 
 _LOG = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from typing import Final
 
 from wgtwo_pipeline import audit, query, status
 from wgtwo_pipeline.config import Config
-from wgtwo_pipeline.store import LakeLocation
-from wgtwo_pipeline.store_open import open_to_read
+from wgtwo_pipeline.lake.open import open_to_read
+from wgtwo_pipeline.lake.store import LakeLocation
 from wgtwo_pipeline.views import Views
 
 ANSWERS: Final = (

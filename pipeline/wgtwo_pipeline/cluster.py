@@ -13,13 +13,13 @@ from typing import Any, Final
 
 import requests
 
-from wgtwo_pipeline import epochs, journal
 from wgtwo_pipeline.children import Lifeline
 from wgtwo_pipeline.config import Config
 from wgtwo_pipeline.errors import ConfigurationError, LakeError, PipelineError
+from wgtwo_pipeline.lake import epochs, journal
+from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.lake.store import LakeLocation, Store
 from wgtwo_pipeline.service_settings import Service
-from wgtwo_pipeline.store import LakeLocation, Store
-from wgtwo_pipeline.store_open import open_store
 
 _LOG = logging.getLogger(__name__)
 

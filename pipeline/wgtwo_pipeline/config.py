@@ -7,8 +7,8 @@ pickled; the pickle holds no secret.
 from dataclasses import dataclass
 
 from wgtwo_pipeline.ingest_settings import Subscription
+from wgtwo_pipeline.lake.store import LakeLocation
 from wgtwo_pipeline.service_settings import Secret, Service
-from wgtwo_pipeline.store import LakeLocation
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,16 @@ from urllib.parse import quote
 import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, StandardOptions
 
-from wgtwo_pipeline import epochs, errors, flows, memory
+from wgtwo_pipeline import errors, flows, memory
 from wgtwo_pipeline.config import Config
 from wgtwo_pipeline.errors import ConfigurationError, JobError, LakeError, PipelineError, ServiceError
 from wgtwo_pipeline.events import api
-from wgtwo_pipeline.manifest import Manifest, Parameters
+from wgtwo_pipeline.lake import epochs
+from wgtwo_pipeline.lake.manifest import Manifest, Parameters
+from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.publish import PublishSettings
 from wgtwo_pipeline.service_settings import Service
 from wgtwo_pipeline.session import IngestSettings, Member
-from wgtwo_pipeline.store_open import open_store
 
 _LOG = logging.getLogger(__name__)
 

@@ -13,13 +13,14 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from wgtwo_pipeline import deduplicate, epochs, write
+from wgtwo_pipeline import write
 from wgtwo_pipeline.events import tables
 from wgtwo_pipeline.events.decode import decode
-from wgtwo_pipeline.manifest import Outcome, Parameters, Received, TableCount
-from wgtwo_pipeline.retained import retain
-from wgtwo_pipeline.store import LakeLocation, Store
-from wgtwo_pipeline.store_open import open_store
+from wgtwo_pipeline.lake import deduplicate, epochs
+from wgtwo_pipeline.lake.manifest import Outcome, Parameters, Received, TableCount
+from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.lake.retained import retain
+from wgtwo_pipeline.lake.store import LakeLocation, Store
 
 OUTCOMES: Final = "outcomes"
 QUARANTINE: Final = "quarantine"

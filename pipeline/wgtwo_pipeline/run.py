@@ -14,10 +14,10 @@ from wgtwo_pipeline import cluster, works
 from wgtwo_pipeline.children import Child
 from wgtwo_pipeline.config import Config, Stopping
 from wgtwo_pipeline.errors import PipelineError
+from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.progress import Progress, total
 from wgtwo_pipeline.sandbox.options import SandboxSettings
 from wgtwo_pipeline.service_settings import Service
-from wgtwo_pipeline.store_open import open_store
 
 _LOG = logging.getLogger(__name__)
 

@@ -13,17 +13,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from wgtwo_pipeline import positions
 from wgtwo_pipeline.ack import Acker
 from wgtwo_pipeline.errors import CorruptError, LakeError
 from wgtwo_pipeline.events import api
 from wgtwo_pipeline.events.api import Method, Start, Terms
-from wgtwo_pipeline.journal import SegmentWriter, Source
+from wgtwo_pipeline.lake import positions
+from wgtwo_pipeline.lake.journal import SegmentWriter, Source
+from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.lake.store import LakeLocation
 from wgtwo_pipeline.logs import is_told
 from wgtwo_pipeline.metrics import JOURNALED, RECONNECTS, SEGMENTS, STREAMS, Counters
 from wgtwo_pipeline.service_settings import Service
-from wgtwo_pipeline.store import LakeLocation
-from wgtwo_pipeline.store_open import open_store
 from wgtwo_pipeline.transport import SILENT_SECONDS, Received, Stream, StreamEndedError
 from wgtwo_pipeline.transport_open import open_transport
 

@@ -16,11 +16,12 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from wgtwo_pipeline import backlog, deduplicate, epochs
-from wgtwo_pipeline.duck import database, literal, read_parquet
+from wgtwo_pipeline import backlog
 from wgtwo_pipeline.events.tables import QUARANTINE, catalog, current_descriptors
-from wgtwo_pipeline.manifest import TableFile
-from wgtwo_pipeline.store import Store
+from wgtwo_pipeline.lake import deduplicate, epochs
+from wgtwo_pipeline.lake.duck import database, literal, read_parquet
+from wgtwo_pipeline.lake.manifest import TableFile
+from wgtwo_pipeline.lake.store import Store
 
 _EVENT_COLUMNS = (
     "timestamp",

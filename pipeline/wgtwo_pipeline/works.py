@@ -5,13 +5,13 @@ import logging
 import time
 from typing import Any
 
-from wgtwo_pipeline import epochs
 from wgtwo_pipeline.children import Lifeline
 from wgtwo_pipeline.config import Config
 from wgtwo_pipeline.errors import JobError, LakeError, PipelineError
+from wgtwo_pipeline.lake import epochs
+from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.sandbox.options import SandboxSettings
 from wgtwo_pipeline.service_settings import Service
-from wgtwo_pipeline.store_open import open_store
 
 _LOG = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wgtwo_pipeline.errors import AlreadyExistsError, CorruptError
-from wgtwo_pipeline.manifest import Parameters, TableFile
-from wgtwo_pipeline.store import Store
+from wgtwo_pipeline.lake.manifest import Parameters, TableFile
+from wgtwo_pipeline.lake.store import Store
 
 QUARANTINE = "quarantine"
 

@@ -6,9 +6,10 @@ from collections import Counter
 import lakes
 import pyarrow.parquet as pq
 import pytest
-from wgtwo_pipeline import audit, audit_lists, checkpoint, epochs, positions
+from wgtwo_pipeline import audit, audit_lists
 from wgtwo_pipeline.audit_rows import Rows
 from wgtwo_pipeline.findings import KINDS
+from wgtwo_pipeline.lake import checkpoint, epochs, positions
 
 SMS_1 = "tables/sms/date=2026-11-23/0000000001-000.parquet"
 SMS_2 = "tables/sms/date=2026-11-24/0000000002-000.parquet"

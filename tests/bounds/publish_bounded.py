@@ -6,8 +6,8 @@ from wgtwo_pipeline import memory
 
 memory.keep_little()
 
-from wgtwo_pipeline import epochs  # noqa: E402 - as the command does
 from wgtwo_pipeline.cli import main  # noqa: E402
+from wgtwo_pipeline.lake import epochs  # noqa: E402 - as the command does
 
 if __name__ == "__main__":
     bounded = epochs.Limits(rows=int(sys.argv[1]))

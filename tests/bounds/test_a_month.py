@@ -13,12 +13,13 @@ from collections import Counter
 import month
 import pytest
 from processes import Command
-from wgtwo_pipeline import audit, epochs, positions, status
+from wgtwo_pipeline import audit, status
 from wgtwo_pipeline.events.tables import current_descriptors
-from wgtwo_pipeline.journal import SegmentWriter
-from wgtwo_pipeline.manifest import Parameters, manifest_key
-from wgtwo_pipeline.store import LakeLocation
-from wgtwo_pipeline.store_open import open_store
+from wgtwo_pipeline.lake import epochs, positions
+from wgtwo_pipeline.lake.journal import SegmentWriter
+from wgtwo_pipeline.lake.manifest import Parameters, manifest_key
+from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.lake.store import LakeLocation
 
 TABLES = 1
 EVERY = epochs.CHECKPOINT_EVERY_EPOCHS

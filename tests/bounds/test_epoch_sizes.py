@@ -8,11 +8,12 @@ import lakes
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wgtwo_pipeline import audit, epochs, journal
+from wgtwo_pipeline import audit
 from wgtwo_pipeline import publish as rooms
-from wgtwo_pipeline.manifest import Parameters, Sealed, SegmentRef
-from wgtwo_pipeline.store import LakeLocation
-from wgtwo_pipeline.store_open import open_store
+from wgtwo_pipeline.lake import epochs, journal
+from wgtwo_pipeline.lake.manifest import Parameters, Sealed, SegmentRef
+from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.lake.store import LakeLocation
 
 
 @pytest.fixture

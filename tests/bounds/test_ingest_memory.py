@@ -13,9 +13,9 @@ import grpc
 import pytest
 from processes import SCRIPT
 from wgtwo.events.v0 import events_pb2 as v0
-from wgtwo_pipeline import journal
-from wgtwo_pipeline.store import LakeLocation
-from wgtwo_pipeline.store_open import open_store
+from wgtwo_pipeline.lake import journal
+from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.lake.store import LakeLocation
 
 FLAT = 1.10
 LARGE = 4 << 20

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 from wgtwo.events.v0 import events_pb2 as v0
-from wgtwo_pipeline import epochs
-from wgtwo_pipeline.journal import SegmentWriter, Source
-from wgtwo_pipeline.store import LakeLocation
-from wgtwo_pipeline.store_open import open_store
+from wgtwo_pipeline.lake import epochs
+from wgtwo_pipeline.lake.journal import SegmentWriter, Source
+from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.lake.store import LakeLocation
 
 FLAT = 1.10
 EPOCH_ROWS = 40_000

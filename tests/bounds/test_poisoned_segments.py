@@ -5,10 +5,11 @@ from pathlib import Path
 import lakes
 import pyarrow.parquet as pq
 import pytest
-from wgtwo_pipeline import audit, epochs, journal, positions, retained
-from wgtwo_pipeline.manifest import sealed_key
-from wgtwo_pipeline.store import LakeLocation
-from wgtwo_pipeline.store_open import open_store
+from wgtwo_pipeline import audit
+from wgtwo_pipeline.lake import epochs, journal, positions, retained
+from wgtwo_pipeline.lake.manifest import sealed_key
+from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.lake.store import LakeLocation
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_store import MemoryStore
-from wgtwo_pipeline import checkpoint, epochs
-from wgtwo_pipeline import manifest as m
 from wgtwo_pipeline.errors import CorruptError
+from wgtwo_pipeline.lake import checkpoint, epochs
+from wgtwo_pipeline.lake import manifest as m
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAYS = [date(2026, 11, 23), date(2026, 11, 24)]

@@ -35,7 +35,7 @@ def lines(form="text", level="info"):
 def test_text():
     """Time in UTC, level, room, message and the facts."""
     written = lines()
-    logging.getLogger("wgtwo_pipeline.journal").info("wrote %d", 3, extra={"segment": "a/b"})
+    logging.getLogger("wgtwo_pipeline.lake.journal").info("wrote %d", 3, extra={"segment": "a/b"})
     (line,) = written()
     time, rest = line.split(" ", 1)
     assert time.endswith("Z")

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wgtwo.events.v0 import events_pb2 as v0
 from wgtwo.subscription.v1 import subscription_events_pb2 as v1
-from wgtwo_pipeline import deduplicate
 from wgtwo_pipeline.errors import CorruptError, NotFoundError
 from wgtwo_pipeline.events.decode import decode
 from wgtwo_pipeline.events.tables import current_descriptors
 from wgtwo_pipeline.events.wire import quarantine_identity
-from wgtwo_pipeline.manifest import Parameters, TableFile
-from wgtwo_pipeline.store import LakeLocation
-from wgtwo_pipeline.store_open import open_store
+from wgtwo_pipeline.lake import deduplicate
+from wgtwo_pipeline.lake.manifest import Parameters, TableFile
+from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.lake.store import LakeLocation
 from wgtwo_pipeline.write import write
 
 TIME = pa.timestamp("us", "UTC")

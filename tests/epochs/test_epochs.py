@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_store import MemoryStore
-from wgtwo_pipeline import epochs, journal, retained
-from wgtwo_pipeline.epochs import Limits
 from wgtwo_pipeline.errors import CorruptError
-from wgtwo_pipeline.journal import SegmentName, Source
-from wgtwo_pipeline.manifest import (
+from wgtwo_pipeline.lake import epochs, journal, retained
+from wgtwo_pipeline.lake.epochs import Limits
+from wgtwo_pipeline.lake.journal import SegmentName, Source
+from wgtwo_pipeline.lake.manifest import (
     Outcome,
     Parameters,
     Received,

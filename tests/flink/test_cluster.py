@@ -16,9 +16,9 @@ import pytest
 from wgtwo_pipeline import cli, cluster, jobs, settings
 from wgtwo_pipeline.config import Config
 from wgtwo_pipeline.errors import ConfigurationError, PipelineError
-from wgtwo_pipeline.journal import SegmentWriter, Source
-from wgtwo_pipeline.store import LakeLocation
-from wgtwo_pipeline.store_open import open_store
+from wgtwo_pipeline.lake.journal import SegmentWriter, Source
+from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.lake.store import LakeLocation
 
 FLINK = ("--runner=FlinkRunner", "--job_endpoint=127.0.0.1:9", "--flink_master=127.0.0.1:9")
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_store import MemoryStore
-from wgtwo_pipeline import journal
 from wgtwo_pipeline.errors import CorruptError, LakeError, NotFoundError
-from wgtwo_pipeline.journal import Segment, SegmentName, SegmentWriter, Source
+from wgtwo_pipeline.lake import journal
+from wgtwo_pipeline.lake.journal import Segment, SegmentName, SegmentWriter, Source
 
 SOURCE = Source("v0.test", "v0", "Subscribe")
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

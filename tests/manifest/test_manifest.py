@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wgtwo_pipeline import manifest as m
 from wgtwo_pipeline.errors import CorruptError
+from wgtwo_pipeline.lake import manifest as m
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 moments = st.integers(-(10**16), 10**16).map(lambda us: NOON + timedelta(microseconds=us))

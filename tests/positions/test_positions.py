@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from memory_store import MemoryStore
-from wgtwo_pipeline import journal, positions
 from wgtwo_pipeline.errors import CorruptError
-from wgtwo_pipeline.journal import SegmentName, Source
-from wgtwo_pipeline.store import LakeLocation
-from wgtwo_pipeline.store_open import open_store
+from wgtwo_pipeline.lake import journal, positions
+from wgtwo_pipeline.lake.journal import SegmentName, Source
+from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.lake.store import LakeLocation
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ import lakes
 import pyarrow.parquet as pq
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
-from wgtwo_pipeline import epochs, flows, jobs, publish
+from wgtwo_pipeline import flows, jobs, publish
 from wgtwo_pipeline.errors import (
     ConfigurationError,
     CorruptError,
@@ -18,10 +18,11 @@ from wgtwo_pipeline.errors import (
     PipelineError,
     ServiceError,
 )
-from wgtwo_pipeline.manifest import Parameters, manifest_key
+from wgtwo_pipeline.lake import epochs
+from wgtwo_pipeline.lake.manifest import Parameters, manifest_key
+from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.lake.store import LakeLocation
 from wgtwo_pipeline.publish import PublishSettings
-from wgtwo_pipeline.store import LakeLocation
-from wgtwo_pipeline.store_open import open_store
 
 OPTIONS = PipelineOptions(["--runner=FnApiRunner"])
 

@@ -8,8 +8,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from wgtwo_pipeline import cli
-from wgtwo_pipeline.store import LakeLocation
-from wgtwo_pipeline.store_open import open_store
+from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.lake.store import LakeLocation
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import json
 
 import lakes
 import pytest
-from wgtwo_pipeline import backlog, epochs
+from wgtwo_pipeline import backlog
+from wgtwo_pipeline.lake import epochs
 from wgtwo_pipeline.views import Views
 
 

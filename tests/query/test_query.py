@@ -137,8 +137,8 @@ def test_a_column_that_came_with_a_newer_version(store, run, monkeypatch):
 def test_a_lake_may_have_any_name(tmp_path, capsys):
     """Signs that mean something to a glob or to SQL are only signs in a folder's name."""
     from wgtwo_pipeline import cli
-    from wgtwo_pipeline.store import LakeLocation
-    from wgtwo_pipeline.store_open import open_store
+    from wgtwo_pipeline.lake.open import open_store
+    from wgtwo_pipeline.lake.store import LakeLocation
 
     store = open_store(LakeLocation(str(tmp_path / "o'la[ke]*?")))
     store.check()

@@ -13,8 +13,8 @@ from pyarrow import fs
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from servers import Credentials, s3_client, versitygw
-from wgtwo_pipeline.store import LakeLocation, Store
-from wgtwo_pipeline.store_open import open_store
+from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.lake.store import LakeLocation, Store
 
 BUCKET = "reading"
 CREDENTIALS = Credentials("testaccess", "testsecretkey")

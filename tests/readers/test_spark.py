@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from wgtwo_pipeline.events.tables import catalog, current_descriptors
-from wgtwo_pipeline.store import LakeLocation
-from wgtwo_pipeline.store_open import open_store
+from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.lake.store import LakeLocation
 
 DAYS = [date(2026, 11, 23), date(2026, 11, 24)]
 OLD = "tables/sms/date=2026-11-23/"

@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import lakes
 import pytest
-from wgtwo_pipeline import checkpoint, epochs, positions, status
-from wgtwo_pipeline.manifest import iso
+from wgtwo_pipeline import status
+from wgtwo_pipeline.lake import checkpoint, epochs, positions
+from wgtwo_pipeline.lake.manifest import iso
 
 
 def as_json(run):

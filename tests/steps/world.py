@@ -20,10 +20,11 @@ from checker import Checker
 from scripted_lake import Bucket, ScriptedStore
 from scripted_service import ScriptedService, ScriptedTransport
 from scripted_time import Clock, Coroutine, Immediate, Queue, Thread, datetime_of
-from wgtwo_pipeline import ack, deduplicate, epochs, jobs, journal, publish, session, subscribe, worker
+from wgtwo_pipeline import ack, jobs, publish, session, subscribe, worker
 from wgtwo_pipeline.errors import LakeError
 from wgtwo_pipeline.events import api
-from wgtwo_pipeline.manifest import Parameters
+from wgtwo_pipeline.lake import deduplicate, epochs, journal
+from wgtwo_pipeline.lake.manifest import Parameters
 from wgtwo_pipeline.service_settings import Service
 from wgtwo_pipeline.session import IngestSettings, Member
 

@@ -11,8 +11,8 @@ from moto.server import ThreadedMotoServer
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from servers import Credentials, VersityGateway, s3_client, toxiproxy, versitygw
-from wgtwo_pipeline.store import LakeLocation, Store
-from wgtwo_pipeline.store_open import open_store
+from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.lake.store import LakeLocation, Store
 
 BUCKET = "a-lake"
 

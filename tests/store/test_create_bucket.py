@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from servers import Credentials, s3_client, tool
 from wgtwo_pipeline.errors import LakeError
-from wgtwo_pipeline.store import LakeLocation
-from wgtwo_pipeline.store_s3 import S3LakeStore
+from wgtwo_pipeline.lake.s3 import S3LakeStore
+from wgtwo_pipeline.lake.store import LakeLocation
 
 INFRA = Path(__file__).parent.parent.parent / "infra"
 spec = importlib.util.spec_from_file_location("create_bucket", INFRA / "create_bucket.py")

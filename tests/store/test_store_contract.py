@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from wgtwo_pipeline.errors import AlreadyExistsError, LakeError, NotFoundError
-from wgtwo_pipeline.store import LakeLocation, ObjectInfo
-from wgtwo_pipeline.store_open import open_store
+from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.lake.store import LakeLocation, ObjectInfo
 
 
 def keys(store, prefix="", after=""):

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from wgtwo_pipeline.errors import AlreadyExistsError, ConfigurationError, LakeError
-from wgtwo_pipeline.store import LakeLocation
-from wgtwo_pipeline.store_open import open_store
+from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.lake.store import LakeLocation
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_check_removes_old_leftovers_only(lake, folder):
 def test_killed_creator_leaves_all_or_nothing(folder, lake):
     """Killed at any instant, a creator leaves whole objects under their keys and nothing else."""
     script = (
-        "import sys\nfrom wgtwo_pipeline.store_open import *\nstore = open_store(LakeLocation(sys.argv[1]))\n"
+        "import sys\nfrom wgtwo_pipeline.lake.open import *\nstore = open_store(LakeLocation(sys.argv[1]))\n"
         "print('ready', flush=True)\n"
         "for n in range(10**6): store.create(f'journal/{n:06d}', bytes([n % 256]) * 50_000)"
     )
@@ -225,7 +225,7 @@ def test_unwritable_folder_is_found(tmp_path):
     lake.mkdir(mode=0o555)
     for parent in [tmp_path, *tmp_path.parents][:3]:
         parent.chmod(0o755)
-    script = f"from wgtwo_pipeline.store_open import *; open_store(LakeLocation({str(lake)!r})).check()"
+    script = f"from wgtwo_pipeline.lake.open import *; open_store(LakeLocation({str(lake)!r})).check()"
     drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
     result = subprocess.run(
         [*drop, sys.executable, "-c", script], capture_output=True, text=True, check=False

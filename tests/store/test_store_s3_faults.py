@@ -8,8 +8,8 @@ import boto3
 import pytest
 from fault_server import Fault, FaultServer
 from wgtwo_pipeline.errors import AlreadyExistsError, LakeError, NotFoundError
-from wgtwo_pipeline.store import LakeLocation
-from wgtwo_pipeline.store_s3 import S3LakeStore
+from wgtwo_pipeline.lake.s3 import S3LakeStore
+from wgtwo_pipeline.lake.store import LakeLocation
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_object_deleted_before_the_look(server, lake):
 
 def test_multipart_complete_that_fails_within_200(server, lake, monkeypatch):
     """A completion answered by 200 with an error, or not at all, is settled as a put is; uploads are aborted."""
-    monkeypatch.setattr("wgtwo_pipeline.store_s3.MULTIPART_BYTES", 3)
+    monkeypatch.setattr("wgtwo_pipeline.lake.s3.MULTIPART_BYTES", 3)
     for number, fault in enumerate(
         [Fault("POST", 200, "InternalError"), Fault("POST", 0), Fault("POST", 0, done=True, times=2)]
     ):
@@ -259,7 +259,7 @@ def test_credentials_are_renewed(server, lake, monkeypatch):
             return self.credentials.get_frozen_credentials()
 
     monkeypatch.setattr(boto3.Session, "get_credentials", lambda self: Counting(real(self)))
-    monkeypatch.setattr("wgtwo_pipeline.store_s3_client._CREDENTIALS_SECONDS", 1)
+    monkeypatch.setattr("wgtwo_pipeline.lake.s3_access._CREDENTIALS_SECONDS", 1)
     for number in range(50):
         lake.create(f"a/{number}", b"x")
         if asked.wait(0.05):

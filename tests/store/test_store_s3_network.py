@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from wgtwo_pipeline.errors import AlreadyExistsError, LakeError
-from wgtwo_pipeline.store import LakeLocation
-from wgtwo_pipeline.store_s3 import S3LakeStore
+from wgtwo_pipeline.lake.s3 import S3LakeStore
+from wgtwo_pipeline.lake.store import LakeLocation
 
 pytestmark = pytest.mark.heavy
 BUCKET = "a-lake"

@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from memory_store import MemoryStore
 from scripted_transport import ScriptedStream, ScriptedTransport
-from wgtwo_pipeline import flows, journal, session, subscribe, worker
+from wgtwo_pipeline import flows, session, subscribe, worker
 from wgtwo_pipeline.errors import ServiceError
 from wgtwo_pipeline.events import api
+from wgtwo_pipeline.lake import journal
+from wgtwo_pipeline.lake.store import LakeLocation
 from wgtwo_pipeline.service_settings import Service
 from wgtwo_pipeline.session import IngestSettings, Member
-from wgtwo_pipeline.store import LakeLocation
 from wgtwo_pipeline.subscribe import EndlessTracker, Groups, RangeCoder, Subscribe
 from wgtwo_pipeline.transport import CallResult, StreamEndedError
 

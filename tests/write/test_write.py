@@ -13,9 +13,9 @@ import pytest
 from wgtwo_pipeline import write
 from wgtwo_pipeline.errors import CorruptError
 from wgtwo_pipeline.events.tables import QUARANTINE, catalog, current_descriptors
-from wgtwo_pipeline.manifest import Parameters
-from wgtwo_pipeline.store import LakeLocation
-from wgtwo_pipeline.store_open import open_store
+from wgtwo_pipeline.lake.manifest import Parameters
+from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.lake.store import LakeLocation
 
 TIME = pa.timestamp("us", "UTC")
 START = datetime.datetime(2026, 11, 23, 9, tzinfo=datetime.UTC)

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from wgtwo_pipeline import epochs, journal
 from wgtwo_pipeline.errors import AlreadyExistsError, CorruptError
-from wgtwo_pipeline.manifest import iso
-from wgtwo_pipeline.store import Store
+from wgtwo_pipeline.lake import epochs, journal
+from wgtwo_pipeline.lake.manifest import iso
+from wgtwo_pipeline.lake.store import Store
 
 _LOG = logging.getLogger(__name__)
 

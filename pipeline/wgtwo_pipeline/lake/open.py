@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from wgtwo_pipeline.errors import ConfigurationError, LakeError
-from wgtwo_pipeline.store import LakeLocation, Store
+from wgtwo_pipeline.lake.store import LakeLocation, Store
 
 
 def open_store(location: LakeLocation) -> Store:
@@ -48,9 +48,9 @@ def _absolute(location: LakeLocation) -> LakeLocation:
 def _open(location: LakeLocation, _process_id: int) -> Store:
     if location.url.lower().startswith("s3://"):
         # boto3 and obstore take long to import: a local lake does without.
-        from wgtwo_pipeline.store_s3 import S3LakeStore
+        from wgtwo_pipeline.lake.s3 import S3LakeStore
 
         return S3LakeStore(location, opened_by=open_store)
-    from wgtwo_pipeline.store_local import LocalLakeStore
+    from wgtwo_pipeline.lake.local import LocalLakeStore
 
     return LocalLakeStore(location, opened_by=open_store)

@@ -18,9 +18,9 @@ from obstore.exceptions import AlreadyExistsError as ExistsError
 from obstore.exceptions import BaseError
 
 from wgtwo_pipeline.errors import AlreadyExistsError, LakeError, NotFoundError
-from wgtwo_pipeline.store import LakeLocation, ObjectInfo, Opener
-from wgtwo_pipeline.store_s3_client import S3Access
-from wgtwo_pipeline.store_s3_files import ObjectFile, StoreFileSystem
+from wgtwo_pipeline.lake.s3_access import S3Access
+from wgtwo_pipeline.lake.s3_files import ObjectFile, StoreFileSystem
+from wgtwo_pipeline.lake.store import LakeLocation, ObjectInfo, Opener
 
 if TYPE_CHECKING:
     from obstore.store import S3Store

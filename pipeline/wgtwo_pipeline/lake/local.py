@@ -17,7 +17,7 @@ import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from wgtwo_pipeline.errors import AlreadyExistsError, LakeError, NotFoundError
-from wgtwo_pipeline.store import LakeLocation, ObjectInfo, Opener
+from wgtwo_pipeline.lake.store import LakeLocation, ObjectInfo, Opener
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

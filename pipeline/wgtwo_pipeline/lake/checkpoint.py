@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wgtwo_pipeline.errors import AlreadyExistsError, CorruptError
-from wgtwo_pipeline.manifest import (
+from wgtwo_pipeline.lake.manifest import (
     Manifest,
     Received,
     TableCount,
@@ -25,7 +25,7 @@ from wgtwo_pipeline.manifest import (
     merge,
     still_unreadable,
 )
-from wgtwo_pipeline.store import Store
+from wgtwo_pipeline.lake.store import Store
 
 ROOT = "checkpoints/"
 

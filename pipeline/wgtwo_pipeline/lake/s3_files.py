@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from fsspec import AbstractFileSystem
 
 from wgtwo_pipeline.errors import NotFoundError
-from wgtwo_pipeline.store import ObjectInfo
+from wgtwo_pipeline.lake.store import ObjectInfo
 
 BLOCK_BYTES = 64 << 10
 _KNOWN_OBJECTS = 500_000

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
-from wgtwo_pipeline import checkpoint, journal, retained
 from wgtwo_pipeline.errors import AlreadyExistsError, CorruptError, NotFoundError
-from wgtwo_pipeline.manifest import (
+from wgtwo_pipeline.lake import checkpoint, journal, retained
+from wgtwo_pipeline.lake.manifest import (
     EPOCHS,
     Manifest,
     Outcome,
@@ -32,7 +32,7 @@ from wgtwo_pipeline.manifest import (
     sealed_key,
     still_unreadable,
 )
-from wgtwo_pipeline.store import ObjectInfo, Store
+from wgtwo_pipeline.lake.store import ObjectInfo, Store
 
 _LOG = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import duckdb
 
-from wgtwo_pipeline.store import Store
+from wgtwo_pipeline.lake.store import Store
 
 MEMORY_BYTES = 2 << 30
 

@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
-from wgtwo_pipeline import journal
 from wgtwo_pipeline.errors import AlreadyExistsError, LakeError, NotFoundError
-from wgtwo_pipeline.manifest import SegmentRef, Unreadable, manifest_key
-from wgtwo_pipeline.store import Store
+from wgtwo_pipeline.lake import journal
+from wgtwo_pipeline.lake.manifest import SegmentRef, Unreadable, manifest_key
+from wgtwo_pipeline.lake.store import Store
 
 ROOT = "retained/"
 COMPRESSION = "zstd"

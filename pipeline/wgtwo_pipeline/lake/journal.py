@@ -16,7 +16,7 @@ from functools import lru_cache
 import pyarrow as pa
 
 from wgtwo_pipeline.errors import CorruptError, NotFoundError
-from wgtwo_pipeline.store import ObjectInfo, Store
+from wgtwo_pipeline.lake.store import ObjectInfo, Store
 
 _LOG = logging.getLogger(__name__)
 

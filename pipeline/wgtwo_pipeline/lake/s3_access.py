@@ -20,7 +20,7 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 from obstore.store import S3Store
 
 from wgtwo_pipeline.errors import ConfigurationError, LakeError
-from wgtwo_pipeline.store import LakeLocation
+from wgtwo_pipeline.lake.store import LakeLocation
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from wgtwo_pipeline.errors import CorruptError
 from wgtwo_pipeline.events.wire import quarantine_identity
-from wgtwo_pipeline.manifest import TableFile
-from wgtwo_pipeline.store import Store
+from wgtwo_pipeline.lake.manifest import TableFile
+from wgtwo_pipeline.lake.store import Store
 
 READ_AHEAD = 8
 
