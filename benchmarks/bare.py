@@ -10,8 +10,8 @@ from wgtwo_pipeline.events import api
 from wgtwo_pipeline.lake.journal import SegmentWriter, Source
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation
-from wgtwo_pipeline.service_settings import Service
-from wgtwo_pipeline.transport_open import open_transport
+from wgtwo_pipeline.service.open import open_transport
+from wgtwo_pipeline.service.settings import Service
 
 
 def main(target: str, lake: str, in_flight: int, events: int) -> None:

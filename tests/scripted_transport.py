@@ -4,7 +4,7 @@ import threading
 from collections import deque
 
 from wgtwo_pipeline.errors import PipelineError
-from wgtwo_pipeline.transport import CallResult, Received, StreamEndedError
+from wgtwo_pipeline.service.transport import CallResult, Received, StreamEndedError
 
 
 class Clock:

@@ -12,7 +12,7 @@ from wgtwo_pipeline.events import api
 from wgtwo_pipeline.events.api import Method
 from wgtwo_pipeline.logs import is_told
 from wgtwo_pipeline.metrics import UNACKABLE, Counters
-from wgtwo_pipeline.transport import CallResult, Transport
+from wgtwo_pipeline.service.transport import CallResult, Transport
 
 _LOG = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from wgtwo_pipeline.errors import ConfigurationError, LakeError, PipelineError
 from wgtwo_pipeline.lake import epochs, journal
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation, Store
-from wgtwo_pipeline.service_settings import Service
+from wgtwo_pipeline.service.settings import Service
 
 _LOG = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from wgtwo_pipeline.ingest_settings import Subscription
 from wgtwo_pipeline.lake.store import LakeLocation
-from wgtwo_pipeline.service_settings import Secret, Service
+from wgtwo_pipeline.service.settings import Secret, Service
 
 
 @dataclass(frozen=True)

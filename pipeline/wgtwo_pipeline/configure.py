@@ -19,7 +19,7 @@ from wgtwo_pipeline.ingest_settings import Subscription
 from wgtwo_pipeline.lake.store import LakeLocation
 from wgtwo_pipeline.options import options_of
 from wgtwo_pipeline.sandbox.options import SandboxSettings
-from wgtwo_pipeline.service_settings import OAuth, Secret, Service, is_loopback, split_address
+from wgtwo_pipeline.service.settings import OAuth, Secret, Service, is_loopback, split_address
 from wgtwo_pipeline.settings import Settings, nearest
 from wgtwo_pipeline.values import format_duration
 

@@ -17,7 +17,7 @@ from wgtwo_pipeline.errors import PipelineError
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.progress import Progress, total
 from wgtwo_pipeline.sandbox.options import SandboxSettings
-from wgtwo_pipeline.service_settings import Service
+from wgtwo_pipeline.service.settings import Service
 
 _LOG = logging.getLogger(__name__)
 

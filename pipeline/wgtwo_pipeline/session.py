@@ -23,9 +23,9 @@ from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation
 from wgtwo_pipeline.logs import is_told
 from wgtwo_pipeline.metrics import JOURNALED, RECONNECTS, SEGMENTS, STREAMS, Counters
-from wgtwo_pipeline.service_settings import Service
-from wgtwo_pipeline.transport import SILENT_SECONDS, Received, Stream, StreamEndedError
-from wgtwo_pipeline.transport_open import open_transport
+from wgtwo_pipeline.service.open import open_transport
+from wgtwo_pipeline.service.settings import Service
+from wgtwo_pipeline.service.transport import SILENT_SECONDS, Received, Stream, StreamEndedError
 
 _LOG = logging.getLogger(__name__)
 

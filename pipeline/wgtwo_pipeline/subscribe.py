@@ -15,8 +15,8 @@ from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTr
 from apache_beam.metrics import Metrics
 from apache_beam.transforms.core import RestrictionProvider
 
+from wgtwo_pipeline.service.transport import Received
 from wgtwo_pipeline.session import IngestSettings, Member
-from wgtwo_pipeline.transport import Received
 from wgtwo_pipeline.worker import worker
 
 BUNDLE_SECONDS: Final = 5.0

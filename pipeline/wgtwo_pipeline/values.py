@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from wgtwo_pipeline.events.api import Start
-from wgtwo_pipeline.service_settings import split_address
+from wgtwo_pipeline.service.settings import split_address
 
 _UNIT_SECONDS: Final = MappingProxyType({"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0})
 

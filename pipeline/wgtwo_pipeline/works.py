@@ -11,7 +11,7 @@ from wgtwo_pipeline.errors import JobError, LakeError, PipelineError
 from wgtwo_pipeline.lake import epochs
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.sandbox.options import SandboxSettings
-from wgtwo_pipeline.service_settings import Service
+from wgtwo_pipeline.service.settings import Service
 
 _LOG = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from wgtwo.events.v1 import events_pb2 as v1
 from wgtwo_pipeline.ack import Acker
 from wgtwo_pipeline.events import api
 from wgtwo_pipeline.metrics import Counters
-from wgtwo_pipeline.transport import CallResult
+from wgtwo_pipeline.service.transport import CallResult
 
 HANDSETS = next(method for method in api.V1 if method.name == "StreamHandsetChangeEvents")
 OK = CallResult("OK", "", b"")

@@ -2,7 +2,7 @@
 
 import pytest
 from token_servers import SECRET, GuardedService, TokenEndpoint
-from wgtwo_pipeline.service_settings import OAuth, Secret
+from wgtwo_pipeline.service.settings import OAuth, Secret
 
 
 @pytest.fixture

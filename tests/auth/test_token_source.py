@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from token_servers import SECRET
-from wgtwo_pipeline.auth import TokenSource, TokenUnavailableError
 from wgtwo_pipeline.errors import PipelineError, ServiceError
-from wgtwo_pipeline.service_settings import Secret
+from wgtwo_pipeline.service.auth import TokenSource, TokenUnavailableError
+from wgtwo_pipeline.service.settings import Secret
 
 
 def test_client_credentials_are_asked_for_as_the_service_wants(endpoint, oauth):

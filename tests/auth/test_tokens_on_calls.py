@@ -5,9 +5,9 @@ import time
 import pytest
 from token_servers import CALL, STREAM
 from wgtwo_pipeline.errors import ServiceError
-from wgtwo_pipeline.service_settings import Service
-from wgtwo_pipeline.transport import StreamEndedError
-from wgtwo_pipeline.transport_open import open_transport
+from wgtwo_pipeline.service.open import open_transport
+from wgtwo_pipeline.service.settings import Service
+from wgtwo_pipeline.service.transport import StreamEndedError
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import threading
 import grpc
 import pytest
 from scripted_server import ScriptedServer, self_signed
-from wgtwo_pipeline.calls import Caller
-from wgtwo_pipeline.service_settings import Service
-from wgtwo_pipeline.transport import CallResult
+from wgtwo_pipeline.service.calls import Caller
+from wgtwo_pipeline.service.settings import Service
+from wgtwo_pipeline.service.transport import CallResult
 
 
 class GrpcioCaller:

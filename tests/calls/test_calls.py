@@ -21,8 +21,8 @@ from http2_server import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scripted_server import CALL, Relay, ScriptedServer
-from wgtwo_pipeline.calls import Caller
-from wgtwo_pipeline.transport import CallResult
+from wgtwo_pipeline.service.calls import Caller
+from wgtwo_pipeline.service.transport import CallResult
 
 GRPC = ("content-type", "application/grpc")
 FINE = CallResult("OK", "", b"fine")
@@ -138,7 +138,7 @@ def test_any_bytes_come_back_as_they_went(requests, echo):
 @pytest.fixture(scope="module")
 def echo():
     server = ScriptedServer()
-    from wgtwo_pipeline.service_settings import Service
+    from wgtwo_pipeline.service.settings import Service
 
     caller = Caller(Service(server.target, plaintext=True))
     yield caller

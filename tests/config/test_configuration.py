@@ -10,7 +10,7 @@ from wgtwo_pipeline.configure import build, build_sandbox
 from wgtwo_pipeline.errors import ConfigurationError
 from wgtwo_pipeline.events.api import V0, V1
 from wgtwo_pipeline.sandbox.options import SandboxSettings
-from wgtwo_pipeline.service_settings import Secret
+from wgtwo_pipeline.service.settings import Secret
 from wgtwo_pipeline.settings import gather
 
 SECRET = "correct-horse-battery"

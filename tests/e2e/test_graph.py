@@ -15,7 +15,7 @@ from wgtwo_pipeline import flows
 from wgtwo_pipeline.events import api
 from wgtwo_pipeline.events.api import Start, Terms
 from wgtwo_pipeline.lake.store import LakeLocation
-from wgtwo_pipeline.service_settings import Service
+from wgtwo_pipeline.service.settings import Service
 from wgtwo_pipeline.session import IngestSettings, Member
 from wgtwo_pipeline.subscribe import Groups
 

@@ -10,7 +10,7 @@ from wgtwo_pipeline.config import Stopping
 from wgtwo_pipeline.configure import build
 from wgtwo_pipeline.errors import PipelineError
 from wgtwo_pipeline.run import Supervisor, _Conditions
-from wgtwo_pipeline.service_settings import Service
+from wgtwo_pipeline.service.settings import Service
 from wgtwo_pipeline.settings import gather
 
 SERVICE = Service("localhost:1", plaintext=True)

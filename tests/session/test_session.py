@@ -16,9 +16,9 @@ from wgtwo_pipeline.events import api
 from wgtwo_pipeline.lake import journal, positions
 from wgtwo_pipeline.lake.store import LakeLocation
 from wgtwo_pipeline.metrics import Counters
-from wgtwo_pipeline.service_settings import Service
+from wgtwo_pipeline.service.settings import Service
+from wgtwo_pipeline.service.transport import CallResult, StreamEndedError
 from wgtwo_pipeline.session import IngestSettings, Member, Session
-from wgtwo_pipeline.transport import CallResult, StreamEndedError
 
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MEMBER = Member(api.V0, "v0.test", 0)

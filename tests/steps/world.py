@@ -25,7 +25,7 @@ from wgtwo_pipeline.errors import LakeError
 from wgtwo_pipeline.events import api
 from wgtwo_pipeline.lake import deduplicate, epochs, journal
 from wgtwo_pipeline.lake.manifest import Parameters
-from wgtwo_pipeline.service_settings import Service
+from wgtwo_pipeline.service.settings import Service
 from wgtwo_pipeline.session import IngestSettings, Member
 
 ACK_TIMEOUT_SECONDS = 30.0

@@ -18,10 +18,10 @@ from wgtwo_pipeline.errors import ServiceError
 from wgtwo_pipeline.events import api
 from wgtwo_pipeline.lake import journal
 from wgtwo_pipeline.lake.store import LakeLocation
-from wgtwo_pipeline.service_settings import Service
+from wgtwo_pipeline.service.settings import Service
+from wgtwo_pipeline.service.transport import CallResult, StreamEndedError
 from wgtwo_pipeline.session import IngestSettings, Member
 from wgtwo_pipeline.subscribe import EndlessTracker, Groups, RangeCoder, Subscribe
-from wgtwo_pipeline.transport import CallResult, StreamEndedError
 
 TERMS = api.Terms(("sms",), "queue", "durable", 4, 30)
 SETTINGS = IngestSettings(Service("localhost:1", True), LakeLocation("memory"), TERMS, api.Start())

@@ -4,9 +4,9 @@ import threading
 
 import pytest
 from scripted_server import ScriptedServer, self_signed
-from wgtwo_pipeline.service_settings import Service
-from wgtwo_pipeline.transport import Transport
-from wgtwo_pipeline.transport_grpc import GrpcTransport
+from wgtwo_pipeline.service.settings import Service
+from wgtwo_pipeline.service.streams import GrpcTransport
+from wgtwo_pipeline.service.transport import Transport
 
 IMPLEMENTATIONS = [GrpcTransport]
 

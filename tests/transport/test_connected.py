@@ -4,7 +4,7 @@ import time
 
 import pytest
 from scripted_server import STREAM, Relay
-from wgtwo_pipeline.transport import StreamEndedError
+from wgtwo_pipeline.service.transport import StreamEndedError
 
 
 def wait_until(condition, seconds=10):

@@ -9,9 +9,9 @@ import grpc
 import pytest
 from scripted_server import STREAM, ScriptedServer, self_signed
 from wgtwo_pipeline.errors import ConfigurationError, ServiceError
-from wgtwo_pipeline.service_settings import Service
-from wgtwo_pipeline.transport import StreamEndedError
-from wgtwo_pipeline.transport_open import open_transport
+from wgtwo_pipeline.service.open import open_transport
+from wgtwo_pipeline.service.settings import Service
+from wgtwo_pipeline.service.transport import StreamEndedError
 
 SOON_SECONDS = 8
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scripted_server import CALL, STREAM, Relay, ScriptedServer
 from wgtwo_pipeline.errors import ServiceError
-from wgtwo_pipeline.transport import MAX_WAITING_BYTES, StreamEndedError
+from wgtwo_pipeline.service.transport import MAX_WAITING_BYTES, StreamEndedError
 
 MIB = 1 << 20
 
@@ -354,8 +354,8 @@ def test_a_spawned_process_opens_its_own(connect, server):
 
 
 def _call_from_child(target: str) -> bytes | None:
-    from wgtwo_pipeline.service_settings import Service
-    from wgtwo_pipeline.transport_open import open_transport
+    from wgtwo_pipeline.service.open import open_transport
+    from wgtwo_pipeline.service.settings import Service
 
     transport = open_transport(Service(target, plaintext=True))
     try:

@@ -12,7 +12,7 @@ from scripted_transport import ScriptedTransport
 from wgtwo_pipeline import session, worker
 from wgtwo_pipeline.events import api
 from wgtwo_pipeline.lake.store import LakeLocation
-from wgtwo_pipeline.service_settings import OAuth, Secret, Service
+from wgtwo_pipeline.service.settings import OAuth, Secret, Service
 from wgtwo_pipeline.session import IngestSettings, Member
 from wgtwo_pipeline.worker import Worker
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from wgtwo_pipeline.errors import ConfigurationError
-from wgtwo_pipeline.service_settings import Service, split_address
+from wgtwo_pipeline.service.settings import Service, split_address
 
 _PROBE_SECONDS: Final = 3.0
 _HTTP2_GREETING: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))

@@ -17,9 +17,9 @@ from urllib.parse import unquote
 import grpc
 import pycurl
 
-from wgtwo_pipeline import diagnose
-from wgtwo_pipeline.service_settings import Service
-from wgtwo_pipeline.transport import CallResult
+from wgtwo_pipeline.service import diagnose
+from wgtwo_pipeline.service.settings import Service
+from wgtwo_pipeline.service.transport import CallResult
 
 _CONNECT_SECONDS: Final = 10
 _IDLE_SECONDS: Final = 60  # a connection idle for longer may have been dropped silently: it is not used again

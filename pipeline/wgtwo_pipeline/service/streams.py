@@ -17,12 +17,12 @@ from typing import Any, Final, NoReturn
 import grpc
 from grpc.experimental import ChannelOptions
 
-from wgtwo_pipeline import diagnose
-from wgtwo_pipeline.auth import TokenSource, TokenUnavailableError
-from wgtwo_pipeline.calls import Caller
 from wgtwo_pipeline.errors import PipelineError, ServiceError
-from wgtwo_pipeline.service_settings import Service
-from wgtwo_pipeline.transport import (
+from wgtwo_pipeline.service import diagnose
+from wgtwo_pipeline.service.auth import TokenSource, TokenUnavailableError
+from wgtwo_pipeline.service.calls import Caller
+from wgtwo_pipeline.service.settings import Service
+from wgtwo_pipeline.service.transport import (
     MAX_MESSAGE_BYTES,
     MAX_WAITING_BYTES,
     SILENT_SECONDS,

@@ -16,9 +16,9 @@ import requests
 from authlib.integrations.base_client import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 
-from wgtwo_pipeline import diagnose
 from wgtwo_pipeline.errors import PipelineError, ServiceError
-from wgtwo_pipeline.service_settings import OAuth
+from wgtwo_pipeline.service import diagnose
+from wgtwo_pipeline.service.settings import OAuth
 
 logger = logging.getLogger(__name__)
 
