@@ -6,7 +6,7 @@ pickled; the pickle holds no secret.
 
 from dataclasses import dataclass
 
-from wgtwo_pipeline.ingest_settings import Subscription
+from wgtwo_pipeline.ingest.settings import Subscription
 from wgtwo_pipeline.lake.store import LakeLocation
 from wgtwo_pipeline.service.settings import Secret, Service
 

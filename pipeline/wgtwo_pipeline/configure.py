@@ -15,7 +15,7 @@ from wgtwo_pipeline.audit_settings import Auditing
 from wgtwo_pipeline.config import Config, Publishing, Stopping
 from wgtwo_pipeline.errors import ConfigurationError
 from wgtwo_pipeline.events.api import CONSENT_TABLES, SCOPES, TABLES
-from wgtwo_pipeline.ingest_settings import Subscription
+from wgtwo_pipeline.ingest.settings import Subscription
 from wgtwo_pipeline.lake.store import LakeLocation
 from wgtwo_pipeline.options import options_of
 from wgtwo_pipeline.sandbox.options import SandboxSettings

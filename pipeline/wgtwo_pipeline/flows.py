@@ -5,9 +5,9 @@ from typing import Any
 
 import apache_beam as beam
 
+from wgtwo_pipeline.ingest.session import IngestSettings, Member
+from wgtwo_pipeline.ingest.subscribe import Ack, Journal, Subscribe
 from wgtwo_pipeline.publish import OUTCOMES, Commit, Decode, Deduplicate, PublishSettings, Seal, Write
-from wgtwo_pipeline.session import IngestSettings, Member
-from wgtwo_pipeline.subscribe import Ack, Journal, Subscribe
 
 
 def ingest(root: Any, settings: IngestSettings, members: Sequence[Member]) -> Any:

@@ -17,12 +17,12 @@ from wgtwo_pipeline import errors, flows, memory
 from wgtwo_pipeline.config import Config
 from wgtwo_pipeline.errors import ConfigurationError, JobError, LakeError, PipelineError, ServiceError
 from wgtwo_pipeline.events import api
+from wgtwo_pipeline.ingest.session import IngestSettings, Member
 from wgtwo_pipeline.lake import epochs
 from wgtwo_pipeline.lake.manifest import Manifest, Parameters
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.publish import PublishSettings
 from wgtwo_pipeline.service.settings import Service
-from wgtwo_pipeline.session import IngestSettings, Member
 
 _LOG = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ def subscribe(config: Config, lifeline: Lifeline, service: Service, index: int) 
     """One member of each subscription, until asked to stop; then what was received is journaled and acked."""
     with lifeline.expendable():
         from wgtwo_pipeline import jobs
-        from wgtwo_pipeline.worker import worker
+        from wgtwo_pipeline.ingest.worker import worker
 
     process = worker()
     lifeline.on_stop(process.stopping.set)

@@ -7,9 +7,9 @@ import pytest
 from scripted_transport import ScriptedTransport
 from wgtwo.events.v0 import events_pb2 as v0
 from wgtwo.events.v1 import events_pb2 as v1
-from wgtwo_pipeline.ack import Acker
 from wgtwo_pipeline.events import api
-from wgtwo_pipeline.metrics import Counters
+from wgtwo_pipeline.ingest.ack import Acker
+from wgtwo_pipeline.ingest.counters import Counters
 from wgtwo_pipeline.service.transport import CallResult
 
 HANDSETS = next(method for method in api.V1 if method.name == "StreamHandsetChangeEvents")

@@ -48,7 +48,7 @@ def test_json():
     try:
         raise ValueError("two\nlines")
     except ValueError:
-        logging.getLogger("wgtwo_pipeline.ack").exception(
+        logging.getLogger("wgtwo_pipeline.ingest.ack").exception(
             "failed", extra={"count": 2, "api": "v0", "path": [1]}
         )
     (line,) = written()
@@ -56,7 +56,7 @@ def test_json():
     assert entry.pop("time").endswith("Z")
     assert "ValueError: two\nlines" in entry.pop("exception")
     assert entry == {
-        "level": "error", "logger": "wgtwo_pipeline.ack", "message": "failed", "count": 2, "api": "v0", "path": "[1]",
+        "level": "error", "logger": "wgtwo_pipeline.ingest.ack", "message": "failed", "count": 2, "api": "v0", "path": "[1]",
     }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ import time
 
 from hypothesis import given
 from hypothesis import strategies as st
-from wgtwo_pipeline.metrics import ACKED, ACKS_FAILED, NAMES, RECEIVED, SEGMENTS, Counters
+from wgtwo_pipeline.ingest.counters import ACKED, ACKS_FAILED, NAMES, RECEIVED, SEGMENTS, Counters
 
 
 def test_every_count_is_there_from_the_start():

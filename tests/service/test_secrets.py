@@ -14,7 +14,7 @@ import requests
 from processes import wait_until
 from wgtwo_pipeline import flows, jobs
 from wgtwo_pipeline.configure import build
-from wgtwo_pipeline.session import IngestSettings
+from wgtwo_pipeline.ingest.session import IngestSettings
 from wgtwo_pipeline.settings import gather
 from witness import CLIENT, CREDENTIALS, SECRET
 

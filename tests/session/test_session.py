@@ -9,16 +9,16 @@ from memory_store import MemoryStore
 from processes import wait_until
 from scripted_transport import Clock, ScriptedStream, ScriptedTransport, Stopping
 from wgtwo.events.v0 import events_pb2 as v0
-from wgtwo_pipeline import ack
-from wgtwo_pipeline import session as rooms
 from wgtwo_pipeline.errors import LakeError, ServiceError
 from wgtwo_pipeline.events import api
+from wgtwo_pipeline.ingest import ack
+from wgtwo_pipeline.ingest import session as rooms
+from wgtwo_pipeline.ingest.counters import Counters
+from wgtwo_pipeline.ingest.session import IngestSettings, Member, Session
 from wgtwo_pipeline.lake import journal, positions
 from wgtwo_pipeline.lake.store import LakeLocation
-from wgtwo_pipeline.metrics import Counters
 from wgtwo_pipeline.service.settings import Service
 from wgtwo_pipeline.service.transport import CallResult, StreamEndedError
-from wgtwo_pipeline.session import IngestSettings, Member, Session
 
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MEMBER = Member(api.V0, "v0.test", 0)

@@ -13,11 +13,12 @@ from datetime import UTC, timedelta
 import pyarrow as pa
 from scripted_lake import ScriptedStore
 from stories import BACKLOG, BOTH_APIS, MISSED, PLAIN, QUIET, SILENT, SMALL
-from wgtwo_pipeline import ack, publish, session, subscribe, write
+from wgtwo_pipeline import publish, write
 from wgtwo_pipeline.errors import AlreadyExistsError, LakeError
 from wgtwo_pipeline.events import tables
+from wgtwo_pipeline.ingest import ack, session, subscribe
+from wgtwo_pipeline.ingest.session import IngestSettings, Session
 from wgtwo_pipeline.lake import checkpoint, deduplicate, epochs, journal, manifest, positions, retained
-from wgtwo_pipeline.session import IngestSettings, Session
 from world import ZIGZAG, Choice, Fault, World
 
 

@@ -13,15 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from memory_store import MemoryStore
 from scripted_transport import ScriptedStream, ScriptedTransport
-from wgtwo_pipeline import flows, session, subscribe, worker
+from wgtwo_pipeline import flows
 from wgtwo_pipeline.errors import ServiceError
 from wgtwo_pipeline.events import api
+from wgtwo_pipeline.ingest import session, subscribe, worker
+from wgtwo_pipeline.ingest.session import IngestSettings, Member
+from wgtwo_pipeline.ingest.subscribe import EndlessTracker, Groups, RangeCoder, Subscribe
 from wgtwo_pipeline.lake import journal
 from wgtwo_pipeline.lake.store import LakeLocation
 from wgtwo_pipeline.service.settings import Service
 from wgtwo_pipeline.service.transport import CallResult, StreamEndedError
-from wgtwo_pipeline.session import IngestSettings, Member
-from wgtwo_pipeline.subscribe import EndlessTracker, Groups, RangeCoder, Subscribe
 
 TERMS = api.Terms(("sms",), "queue", "durable", 4, 30)
 SETTINGS = IngestSettings(Service("localhost:1", True), LakeLocation("memory"), TERMS, api.Start())

@@ -9,12 +9,12 @@ import time
 import pytest
 from memory_store import MemoryStore
 from scripted_transport import ScriptedTransport
-from wgtwo_pipeline import session, worker
 from wgtwo_pipeline.events import api
+from wgtwo_pipeline.ingest import session, worker
+from wgtwo_pipeline.ingest.session import IngestSettings, Member
+from wgtwo_pipeline.ingest.worker import Worker
 from wgtwo_pipeline.lake.store import LakeLocation
 from wgtwo_pipeline.service.settings import OAuth, Secret, Service
-from wgtwo_pipeline.session import IngestSettings, Member
-from wgtwo_pipeline.worker import Worker
 
 SECRET = Service("localhost:1", oauth=OAuth("http://localhost/token", "id", Secret("hidden-value"), ("a",)))
 TERMS = api.Terms(("sms",), "queue", "durable", 4, 30)

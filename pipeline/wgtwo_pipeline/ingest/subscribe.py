@@ -15,9 +15,9 @@ from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTr
 from apache_beam.metrics import Metrics
 from apache_beam.transforms.core import RestrictionProvider
 
+from wgtwo_pipeline.ingest.session import IngestSettings, Member
+from wgtwo_pipeline.ingest.worker import worker
 from wgtwo_pipeline.service.transport import Received
-from wgtwo_pipeline.session import IngestSettings, Member
-from wgtwo_pipeline.worker import worker
 
 BUNDLE_SECONDS: Final = 5.0
 """How long one call of `process` goes on: a checkpoint waits for its end, and the next begins a while later."""

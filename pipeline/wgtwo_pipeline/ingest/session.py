@@ -13,16 +13,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from wgtwo_pipeline.ack import Acker
 from wgtwo_pipeline.errors import CorruptError, LakeError
 from wgtwo_pipeline.events import api
 from wgtwo_pipeline.events.api import Method, Start, Terms
+from wgtwo_pipeline.ingest.ack import Acker
+from wgtwo_pipeline.ingest.counters import JOURNALED, RECONNECTS, SEGMENTS, STREAMS, Counters
 from wgtwo_pipeline.lake import positions
 from wgtwo_pipeline.lake.journal import SegmentWriter, Source
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation
 from wgtwo_pipeline.logs import is_told
-from wgtwo_pipeline.metrics import JOURNALED, RECONNECTS, SEGMENTS, STREAMS, Counters
 from wgtwo_pipeline.service.open import open_transport
 from wgtwo_pipeline.service.settings import Service
 from wgtwo_pipeline.service.transport import SILENT_SECONDS, Received, Stream, StreamEndedError

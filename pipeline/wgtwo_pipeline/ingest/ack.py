@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from wgtwo_pipeline.events import api
 from wgtwo_pipeline.events.api import Method
+from wgtwo_pipeline.ingest.counters import UNACKABLE, Counters
 from wgtwo_pipeline.logs import is_told
-from wgtwo_pipeline.metrics import UNACKABLE, Counters
 from wgtwo_pipeline.service.transport import CallResult, Transport
 
 _LOG = logging.getLogger(__name__)

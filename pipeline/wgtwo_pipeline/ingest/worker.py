@@ -10,9 +10,9 @@ import logging
 import os
 import threading
 
+from wgtwo_pipeline.ingest.counters import Counters
+from wgtwo_pipeline.ingest.session import IngestSettings, Member, Session
 from wgtwo_pipeline.lake.store import LakeLocation
-from wgtwo_pipeline.metrics import Counters
-from wgtwo_pipeline.session import IngestSettings, Member, Session
 
 _LOG = logging.getLogger(__name__)
 
