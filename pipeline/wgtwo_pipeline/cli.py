@@ -31,8 +31,8 @@ COMMANDS: Final = {
     "run": ("wgtwo_pipeline.run", "run"),
     "ingest": ("wgtwo_pipeline.run", "ingest"),
     "publish": ("wgtwo_pipeline.run", "publish"),
-    "query": ("wgtwo_pipeline.query", "query"),
-    "status": ("wgtwo_pipeline.status", "status"),
+    "query": ("wgtwo_pipeline.ask.query", "query"),
+    "status": ("wgtwo_pipeline.ask.status", "status"),
     "audit": ("wgtwo_pipeline.audit", "audit"),
     "sandbox": ("wgtwo_pipeline.sandbox.command", "run"),
 }

@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from wgtwo_pipeline import logs
-from wgtwo_pipeline.ask_settings import Reading
+from wgtwo_pipeline.ask.settings import Reading
 from wgtwo_pipeline.audit_settings import Auditing
 from wgtwo_pipeline.config import Config, Publishing, Stopping
 from wgtwo_pipeline.errors import ConfigurationError

@@ -207,7 +207,7 @@ def test_a_signal_lets_a_command_clean_up(monkeypatch, capsys, number):
             seen.extend(signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM))
 
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-    monkeypatch.setitem(sys.modules, "wgtwo_pipeline.status", types.SimpleNamespace(status=work))
+    monkeypatch.setitem(sys.modules, "wgtwo_pipeline.ask.status", types.SimpleNamespace(status=work))
     assert main(["status"]) == 130
     assert capsys.readouterr().err == ""
     assert seen == [signal.SIG_DFL, signal.SIG_DFL]

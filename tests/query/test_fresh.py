@@ -4,9 +4,9 @@ import json
 
 import lakes
 import pytest
-from wgtwo_pipeline import backlog
+from wgtwo_pipeline.ask import backlog
+from wgtwo_pipeline.ask.views import Views
 from wgtwo_pipeline.lake import epochs
-from wgtwo_pipeline.views import Views
 
 
 @pytest.fixture

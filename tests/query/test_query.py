@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from processes import START_SECONDS, Command, wait_until
+from wgtwo_pipeline.ask.views import Views
 from wgtwo_pipeline.events import tables
 from wgtwo_pipeline.events.tables import QUARANTINE, catalog, current_descriptors
-from wgtwo_pipeline.views import Views
 
 
 def rows(run, sql, *options):

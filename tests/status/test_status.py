@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import lakes
 import pytest
-from wgtwo_pipeline import status
+from wgtwo_pipeline.ask import status
 from wgtwo_pipeline.lake import checkpoint, epochs, positions
 from wgtwo_pipeline.lake.manifest import iso
 
@@ -146,6 +146,6 @@ def test_a_missing_lake_is_an_error(store, run, tmp_path):
 )
 def test_durations_are_short(seconds, text):
     """A lag is said in the unit that fits."""
-    from wgtwo_pipeline.render import duration
+    from wgtwo_pipeline.ask.render import duration
 
     assert duration(timedelta(seconds=seconds).total_seconds()) == text

@@ -16,12 +16,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wgtwo_pipeline.ask_settings import Reading
+from wgtwo_pipeline.ask.render import write_csv, write_json, write_table
+from wgtwo_pipeline.ask.settings import Reading
+from wgtwo_pipeline.ask.views import Views
 from wgtwo_pipeline.errors import ConfigurationError, PipelineError
 from wgtwo_pipeline.lake.open import open_to_read
 from wgtwo_pipeline.lake.store import Store
-from wgtwo_pipeline.render import write_csv, write_json, write_table
-from wgtwo_pipeline.views import Views
 
 _LOG = logging.getLogger(__name__)
 

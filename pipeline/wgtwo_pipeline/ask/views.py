@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from wgtwo_pipeline import backlog
+from wgtwo_pipeline.ask import backlog
 from wgtwo_pipeline.events.tables import QUARANTINE, catalog, current_descriptors
 from wgtwo_pipeline.lake import deduplicate, epochs
 from wgtwo_pipeline.lake.duck import database, literal, read_parquet
