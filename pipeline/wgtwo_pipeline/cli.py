@@ -33,7 +33,7 @@ COMMANDS: Final = {
     "publish": ("wgtwo_pipeline.run", "publish"),
     "query": ("wgtwo_pipeline.ask.query", "query"),
     "status": ("wgtwo_pipeline.ask.status", "status"),
-    "audit": ("wgtwo_pipeline.audit", "audit"),
+    "audit": ("wgtwo_pipeline.audit.audit", "audit"),
     "sandbox": ("wgtwo_pipeline.sandbox.command", "run"),
 }
 """Where each command's function is; its module is imported only when it is asked for."""

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from wgtwo_pipeline import logs
 from wgtwo_pipeline.ask.settings import Reading
-from wgtwo_pipeline.audit_settings import Auditing
+from wgtwo_pipeline.audit.settings import Auditing
 from wgtwo_pipeline.config import Config, Publishing, Stopping
 from wgtwo_pipeline.errors import ConfigurationError
 from wgtwo_pipeline.events.api import CONSENT_TABLES, SCOPES, TABLES

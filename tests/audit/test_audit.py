@@ -6,9 +6,9 @@ from collections import Counter
 import lakes
 import pyarrow.parquet as pq
 import pytest
-from wgtwo_pipeline import audit, audit_lists
-from wgtwo_pipeline.audit_rows import Rows
-from wgtwo_pipeline.findings import KINDS
+from wgtwo_pipeline.audit import audit, lists
+from wgtwo_pipeline.audit.findings import KINDS
+from wgtwo_pipeline.audit.rows import Rows
 from wgtwo_pipeline.lake import checkpoint, epochs, positions
 
 SMS_1 = "tables/sms/date=2026-11-23/0000000001-000.parquet"
@@ -135,7 +135,7 @@ def test_a_listing_in_parts_is_the_listing(store, monkeypatch, together):
     for key in ["quarantine/1", *keys, "zones/1"]:
         store.create(key, b"x")
     for expected in ([], keys, keys[1::2], ["tables/0", "tables/a/25", "tables/c/x/2", "tables/z"]):
-        assert [info.key for info in audit_lists.listed(store, "tables/", expected)] == keys
+        assert [info.key for info in lists.listed(store, "tables/", expected)] == keys
 
 
 def test_a_deep_audit_of_many_epochs_of_a_day_reads_each_file_a_few_times(store, monkeypatch):

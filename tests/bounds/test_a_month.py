@@ -13,8 +13,8 @@ from collections import Counter
 import month
 import pytest
 from processes import Command
-from wgtwo_pipeline import audit
 from wgtwo_pipeline.ask import status
+from wgtwo_pipeline.audit import audit
 from wgtwo_pipeline.events.tables import current_descriptors
 from wgtwo_pipeline.lake import epochs, positions
 from wgtwo_pipeline.lake.journal import SegmentWriter

@@ -5,7 +5,7 @@ from pathlib import Path
 import lakes
 import pyarrow.parquet as pq
 import pytest
-from wgtwo_pipeline import audit
+from wgtwo_pipeline.audit import audit
 from wgtwo_pipeline.lake import epochs, journal, positions, retained
 from wgtwo_pipeline.lake.manifest import sealed_key
 from wgtwo_pipeline.lake.open import open_store

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from wgtwo_pipeline import audit_epochs, audit_objects
-from wgtwo_pipeline.audit_epochs import Ledger
-from wgtwo_pipeline.audit_settings import Auditing
-from wgtwo_pipeline.findings import MOST_FINDINGS, Findings
+from wgtwo_pipeline.audit import epochs, objects
+from wgtwo_pipeline.audit.epochs import Ledger
+from wgtwo_pipeline.audit.findings import MOST_FINDINGS, Findings
+from wgtwo_pipeline.audit.settings import Auditing
 from wgtwo_pipeline.lake import positions
 from wgtwo_pipeline.lake.manifest import iso
 from wgtwo_pipeline.lake.open import open_to_read
@@ -41,17 +41,17 @@ def examine(store: Store, *, deep: bool = False) -> tuple[Findings, Ledger]:
     """
     findings = Findings()
     # In this order: what others write meanwhile is then only ever more than is named, and looked up again.
-    ledger = audit_epochs.read(store, findings, deep=deep)
-    audit_objects.check_files(store, findings, ledger)
-    complete = audit_objects.check_retained(store, findings, ledger)
-    audit_objects.check_journal(store, findings, ledger)
-    audit_objects.check_descriptors(store, findings, ledger)
+    ledger = epochs.read(store, findings, deep=deep)
+    objects.check_files(store, findings, ledger)
+    complete = objects.check_retained(store, findings, ledger)
+    objects.check_journal(store, findings, ledger)
+    objects.check_descriptors(store, findings, ledger)
     if deep:
-        from wgtwo_pipeline import audit_rows  # brings DuckDB
+        from wgtwo_pipeline.audit import rows  # brings DuckDB
 
-        audit_rows.check(store, findings, ledger, complete)
+        rows.check(store, findings, ledger, complete)
     else:
-        audit_objects.check_footers(store, findings, ledger)
+        objects.check_footers(store, findings, ledger)
     return findings, ledger
 
 

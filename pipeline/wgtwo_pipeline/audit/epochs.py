@@ -8,9 +8,9 @@ from datetime import UTC
 
 import pyarrow as pa
 
-from wgtwo_pipeline.audit_lists import listed
+from wgtwo_pipeline.audit.findings import Findings
+from wgtwo_pipeline.audit.lists import listed
 from wgtwo_pipeline.errors import CorruptError, NotFoundError
-from wgtwo_pipeline.findings import Findings
 from wgtwo_pipeline.lake import checkpoint
 from wgtwo_pipeline.lake.checkpoint import Checkpoint, Totals
 from wgtwo_pipeline.lake.journal import SegmentName

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from wgtwo_pipeline.audit_epochs import QUARANTINE, Ledger
-from wgtwo_pipeline.audit_lists import in_threads
+from wgtwo_pipeline.audit.epochs import QUARANTINE, Ledger
+from wgtwo_pipeline.audit.findings import Findings
+from wgtwo_pipeline.audit.lists import in_threads
 from wgtwo_pipeline.errors import CorruptError, NotFoundError
 from wgtwo_pipeline.events.decode import decode
 from wgtwo_pipeline.events.wire import quarantine_identity
-from wgtwo_pipeline.findings import Findings
 from wgtwo_pipeline.lake import duck, epochs, journal
 from wgtwo_pipeline.lake.manifest import Manifest, Sealed, SegmentRef, TableFile, manifest_key, sealed_key
 from wgtwo_pipeline.lake.store import Store
