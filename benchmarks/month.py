@@ -17,7 +17,6 @@ from datetime import UTC, datetime, timedelta
 import lake
 import pyarrow as pa
 from wgtwo.events.v0 import events_pb2 as v0
-from wgtwo_pipeline import write
 from wgtwo_pipeline.events import tables
 from wgtwo_pipeline.events.decode import decode
 from wgtwo_pipeline.lake import checkpoint, epochs, journal
@@ -36,6 +35,7 @@ from wgtwo_pipeline.lake.manifest import (
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.retained import retain
 from wgtwo_pipeline.lake.store import LakeLocation, Store
+from wgtwo_pipeline.publish import write
 
 EPOCHS = 30 * 24 * 60
 TABLES = 3

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from google.protobuf.timestamp_pb2 import Timestamp
 from wgtwo.events.v0 import events_pb2 as v0
 from wgtwo.subscription.v1 import subscription_events_pb2 as v1
-from wgtwo_pipeline import publish as rooms
 from wgtwo_pipeline.lake import epochs
 from wgtwo_pipeline.lake.journal import SegmentWriter, Source
 from wgtwo_pipeline.lake.manifest import Parameters
+from wgtwo_pipeline.publish import rooms
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -7,7 +7,7 @@ import apache_beam as beam
 
 from wgtwo_pipeline.ingest.session import IngestSettings, Member
 from wgtwo_pipeline.ingest.subscribe import Ack, Journal, Subscribe
-from wgtwo_pipeline.publish import OUTCOMES, Commit, Decode, Deduplicate, PublishSettings, Seal, Write
+from wgtwo_pipeline.publish.rooms import OUTCOMES, Commit, Decode, Deduplicate, PublishSettings, Seal, Write
 
 
 def ingest(root: Any, settings: IngestSettings, members: Sequence[Member]) -> Any:

@@ -21,7 +21,7 @@ from wgtwo_pipeline.ingest.session import IngestSettings, Member
 from wgtwo_pipeline.lake import epochs
 from wgtwo_pipeline.lake.manifest import Manifest, Parameters
 from wgtwo_pipeline.lake.open import open_store
-from wgtwo_pipeline.publish import PublishSettings
+from wgtwo_pipeline.publish.rooms import PublishSettings
 from wgtwo_pipeline.service.settings import Service
 
 _LOG = logging.getLogger(__name__)

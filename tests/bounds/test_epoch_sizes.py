@@ -8,12 +8,12 @@ import lakes
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wgtwo_pipeline import publish as rooms
 from wgtwo_pipeline.audit import audit
 from wgtwo_pipeline.lake import epochs, journal
 from wgtwo_pipeline.lake.manifest import Parameters, Sealed, SegmentRef
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation
+from wgtwo_pipeline.publish import rooms
 
 
 @pytest.fixture

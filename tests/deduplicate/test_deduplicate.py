@@ -19,7 +19,7 @@ from wgtwo_pipeline.lake import deduplicate
 from wgtwo_pipeline.lake.manifest import Parameters, TableFile
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation
-from wgtwo_pipeline.write import write
+from wgtwo_pipeline.publish.write import write
 
 TIME = pa.timestamp("us", "UTC")
 V0, V1 = ("timestamp", "sequence"), ("timestamp", "event_id")

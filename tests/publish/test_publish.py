@@ -9,7 +9,7 @@ import lakes
 import pyarrow.parquet as pq
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
-from wgtwo_pipeline import flows, jobs, publish
+from wgtwo_pipeline import flows, jobs
 from wgtwo_pipeline.errors import (
     ConfigurationError,
     CorruptError,
@@ -22,7 +22,8 @@ from wgtwo_pipeline.lake import epochs
 from wgtwo_pipeline.lake.manifest import Parameters, manifest_key
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation
-from wgtwo_pipeline.publish import PublishSettings
+from wgtwo_pipeline.publish import rooms
+from wgtwo_pipeline.publish.rooms import PublishSettings
 
 OPTIONS = PipelineOptions(["--runner=FnApiRunner"])
 
@@ -177,19 +178,19 @@ def test_the_order_of_parts_does_not_matter(store, order):
     lakes.journal(store, lakes.sms(1, text="first"), lakes.sms(2))
     lakes.journal(store, lakes.sms(1, text="second", redelivered=True))
     made = replace(settings(store), parameters=Parameters("", rows_per_group=2))
-    groups = list(publish.Seal(made).process(None))
+    groups = list(rooms.Seal(made).process(None))
     parts, outcomes = {}, []
     for group in groups[::order]:
-        for element in publish.Decode(made).process(group):
+        for element in rooms.Decode(made).process(group):
             if isinstance(element, beam.pvalue.TaggedOutput):
                 outcomes.append(element.value[1])
             else:
                 parts.setdefault(element[0], []).append(element[1])
     assert [len(part) for part in parts.values()] == [2]
     for element in parts.items():
-        for kept in publish.Deduplicate(made).process(element):
-            outcomes += [outcome for _, outcome in publish.Write(made).process(kept)]
-    list(publish.Commit(made).process((1, outcomes[::order])))
+        for kept in rooms.Deduplicate(made).process(element):
+            outcomes += [outcome for _, outcome in rooms.Write(made).process(kept)]
+    list(rooms.Commit(made).process((1, outcomes[::order])))
     (info,) = store.list("tables/sms/")
     table = pq.read_table(store.uri(info.key), partitioning=None)
     assert sorted(table["text"].to_pylist()) == ["first", "hello"]
@@ -200,7 +201,7 @@ def test_a_commit_twice_is_one(store):
     lakes.journal(store, lakes.sms(1))
     manifest = lakes.publish(store)
     retained = objects(store, "retained/")
-    (again,) = publish.Commit(settings(store)).process((1, []))
+    (again,) = rooms.Commit(settings(store)).process((1, []))
     assert again == manifest
     assert objects(store, "retained/") == retained
 

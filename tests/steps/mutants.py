@@ -13,12 +13,12 @@ from datetime import UTC, timedelta
 import pyarrow as pa
 from scripted_lake import ScriptedStore
 from stories import BACKLOG, BOTH_APIS, MISSED, PLAIN, QUIET, SILENT, SMALL
-from wgtwo_pipeline import publish, write
 from wgtwo_pipeline.errors import AlreadyExistsError, LakeError
 from wgtwo_pipeline.events import tables
 from wgtwo_pipeline.ingest import ack, session, subscribe
 from wgtwo_pipeline.ingest.session import IngestSettings, Session
 from wgtwo_pipeline.lake import checkpoint, deduplicate, epochs, journal, manifest, positions, retained
+from wgtwo_pipeline.publish import rooms, write
 from world import ZIGZAG, Choice, Fault, World
 
 
@@ -168,7 +168,7 @@ def _forget_what_is_held(patches):
 
 
 def _drop_quarantine(patches, but=lambda reason: False):
-    original = publish.decode
+    original = rooms.decode
 
     def decode(*arguments, **named):
         found = original(*arguments, **named)
@@ -199,7 +199,7 @@ def _drop_and_do_not_account(patches):
 
 def _lose_an_outcome(patches):
     """A runner that loses one output, once."""
-    original, lost = publish.Commit.process, []
+    original, lost = rooms.Commit.process, []
 
     def process(self, element):
         epoch, outcomes = element
@@ -208,7 +208,7 @@ def _lose_an_outcome(patches):
             lost.append(outcomes.pop())
         return original(self, (epoch, outcomes))
 
-    patches.setattr(publish.Commit, "process", process)
+    patches.setattr(rooms.Commit, "process", process)
 
 
 def _lose_an_outcome_and_do_not_account(patches):
@@ -217,13 +217,13 @@ def _lose_an_outcome_and_do_not_account(patches):
 
 
 def _quarantine_by_partition(patches):
-    original = publish.Deduplicate._quarantine
+    original = rooms.Deduplicate._quarantine
 
     def quarantine(self, key, rows, past):
         for _, part in tables.partitions(rows):
             yield from original(self, key, part, past)
 
-    patches.setattr(publish.Deduplicate, "_quarantine", quarantine)
+    patches.setattr(rooms.Deduplicate, "_quarantine", quarantine)
 
 
 def _in_the_runners_order(patches):
@@ -279,15 +279,15 @@ def _own_parameters(patches):
         sealed = epochs.sealed(self.store, epoch).parameters
         mine = replace(sealed, rows_per_file=self._settings.parameters.rows_per_file)
         files = original(self.store, rows, table, epoch, mine)
-        reasons = write.reasons(rows) if table == publish.QUARANTINE else {}
+        reasons = write.reasons(rows) if table == rooms.QUARANTINE else {}
         count = manifest.TableCount(published=len(rows), duplicates=came - len(rows))
         yield epoch, manifest.Outcome(tables={table: count}, files=tuple(files), reasons=reasons)
 
-    patches.setattr(publish.Write, "process", process)
+    patches.setattr(rooms.Write, "process", process)
 
 
 def _own_groups(patches):
-    original = publish.Seal.process
+    original = rooms.Seal.process
 
     def process(self, _):
         found = list(original(self, None))
@@ -297,7 +297,7 @@ def _own_groups(patches):
         sealed = epochs.sealed(self.store, found[0].epoch)
         return epochs.groups(replace(sealed, parameters=replace(sealed.parameters, rows_per_group=mine)))
 
-    patches.setattr(publish.Seal, "process", process)
+    patches.setattr(rooms.Seal, "process", process)
 
 
 def _named_by_clock(patches):

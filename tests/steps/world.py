@@ -20,13 +20,14 @@ from checker import Checker
 from scripted_lake import Bucket, ScriptedStore
 from scripted_service import ScriptedService, ScriptedTransport
 from scripted_time import Clock, Coroutine, Immediate, Queue, Thread, datetime_of
-from wgtwo_pipeline import jobs, publish
+from wgtwo_pipeline import jobs
 from wgtwo_pipeline.errors import LakeError
 from wgtwo_pipeline.events import api
 from wgtwo_pipeline.ingest import ack, session, subscribe, worker
 from wgtwo_pipeline.ingest.session import IngestSettings, Member
 from wgtwo_pipeline.lake import deduplicate, epochs, journal
 from wgtwo_pipeline.lake.manifest import Parameters
+from wgtwo_pipeline.publish import rooms
 from wgtwo_pipeline.service.settings import Service
 
 ACK_TIMEOUT_SECONDS = 30.0
@@ -523,11 +524,11 @@ class Tracker:
 
 def publish_directly(settings, backwards):
     """`flows.publish` without Beam: the same rooms; what a runner may deliver in any order comes in two."""
-    decode, write = publish.Decode(settings), publish.Write(settings)
-    deduplicating, commit = publish.Deduplicate(settings), publish.Commit(settings)
+    decode, write = rooms.Decode(settings), rooms.Write(settings)
+    deduplicating, commit = rooms.Deduplicate(settings), rooms.Commit(settings)
     direction = -1 if backwards else 1
     outcomes, parts = defaultdict(list), defaultdict(list)
-    for group in list(publish.Seal(settings).process(None))[::direction]:
+    for group in list(rooms.Seal(settings).process(None))[::direction]:
         for output in decode.process(group):
             if isinstance(output, beam.pvalue.TaggedOutput):
                 epoch, outcome = output.value

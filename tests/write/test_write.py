@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
-from wgtwo_pipeline import write
 from wgtwo_pipeline.errors import CorruptError
 from wgtwo_pipeline.events.tables import QUARANTINE, catalog, current_descriptors
 from wgtwo_pipeline.lake.manifest import Parameters
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation
+from wgtwo_pipeline.publish import write
 
 TIME = pa.timestamp("us", "UTC")
 START = datetime.datetime(2026, 11, 23, 9, tzinfo=datetime.UTC)

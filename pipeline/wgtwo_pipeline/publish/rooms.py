@@ -13,7 +13,6 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from wgtwo_pipeline import write
 from wgtwo_pipeline.events import tables
 from wgtwo_pipeline.events.decode import decode
 from wgtwo_pipeline.lake import deduplicate, epochs
@@ -21,6 +20,7 @@ from wgtwo_pipeline.lake.manifest import Outcome, Parameters, Received, TableCou
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.retained import retain
 from wgtwo_pipeline.lake.store import LakeLocation, Store
+from wgtwo_pipeline.publish import write
 
 OUTCOMES: Final = "outcomes"
 QUARANTINE: Final = "quarantine"
