@@ -3,7 +3,7 @@
 import os
 import sys
 
-from wgtwo_pipeline import memory
+from wgtwo_pipeline.run import memory
 
 # gRPC's core writes its own lines to standard error (handshakes, GOAWAY); what matters comes as an error anyway.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")

@@ -28,9 +28,9 @@ _LOG = logging.getLogger(__name__)
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
 COMMANDS: Final = {
-    "run": ("wgtwo_pipeline.run", "run"),
-    "ingest": ("wgtwo_pipeline.run", "ingest"),
-    "publish": ("wgtwo_pipeline.run", "publish"),
+    "run": ("wgtwo_pipeline.run.supervisor", "run"),
+    "ingest": ("wgtwo_pipeline.run.supervisor", "ingest"),
+    "publish": ("wgtwo_pipeline.run.supervisor", "publish"),
     "query": ("wgtwo_pipeline.ask.query", "query"),
     "status": ("wgtwo_pipeline.ask.status", "status"),
     "audit": ("wgtwo_pipeline.audit.audit", "audit"),

@@ -1,7 +1,7 @@
 """Every option of the command line, once: its name, kind, default, commands and help.
 
 Flags, environment variables, the TOML file, the help text and the checks of single values all come from this
-table; what several values must satisfy together is in `wgtwo_pipeline.config`.
+table; what several values must satisfy together is in `wgtwo_pipeline.run.config`.
 """
 
 from collections.abc import Iterator

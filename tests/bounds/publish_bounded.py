@@ -2,7 +2,7 @@
 
 import sys
 
-from wgtwo_pipeline import memory
+from wgtwo_pipeline.run import memory
 
 memory.keep_little()
 

@@ -1,4 +1,4 @@
-"""What `wgtwo_pipeline.cluster` does without a cluster: refuses, asks Flink's REST API, counts in the lake."""
+"""What `wgtwo_pipeline.run.cluster` does without a cluster: refuses, asks Flink's REST API, counts in the lake."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from threading import Thread
 
 import apache_beam as beam
 import pytest
-from wgtwo_pipeline import cli, cluster, jobs, settings
-from wgtwo_pipeline.config import Config
+from wgtwo_pipeline import cli, settings
 from wgtwo_pipeline.errors import ConfigurationError, PipelineError
 from wgtwo_pipeline.lake.journal import SegmentWriter, Source
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation
+from wgtwo_pipeline.run import cluster, jobs
+from wgtwo_pipeline.run.config import Config
 
 FLINK = ("--runner=FlinkRunner", "--job_endpoint=127.0.0.1:9", "--flink_master=127.0.0.1:9")
 

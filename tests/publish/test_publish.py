@@ -9,7 +9,7 @@ import lakes
 import pyarrow.parquet as pq
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
-from wgtwo_pipeline import flows, jobs
+from wgtwo_pipeline import flows
 from wgtwo_pipeline.errors import (
     ConfigurationError,
     CorruptError,
@@ -24,6 +24,7 @@ from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation
 from wgtwo_pipeline.publish import rooms
 from wgtwo_pipeline.publish.rooms import PublishSettings
+from wgtwo_pipeline.run import jobs
 
 OPTIONS = PipelineOptions(["--runner=FnApiRunner"])
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import scripted_works as works
-from wgtwo_pipeline.children import Child
 from wgtwo_pipeline.configure import build
+from wgtwo_pipeline.run.children import Child
 from wgtwo_pipeline.settings import gather
 
 HERE = Path(__file__).parent
@@ -174,7 +174,7 @@ def test_a_parent_that_is_killed_takes_its_children_along():
         import sys, time
         sys.path.insert(0, sys.argv[1])
         import scripted_works
-        from wgtwo_pipeline.children import Child
+        from wgtwo_pipeline.run.children import Child
         from wgtwo_pipeline.configure import build
         from wgtwo_pipeline.settings import gather
         if __name__ == "__main__":

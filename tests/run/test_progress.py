@@ -4,9 +4,9 @@ import io
 import os
 
 import pytest
-from wgtwo_pipeline import progress
 from wgtwo_pipeline.logs import ERASE_LINE
-from wgtwo_pipeline.progress import Progress, total
+from wgtwo_pipeline.run import progress
+from wgtwo_pipeline.run.progress import Progress, total
 
 COUNTS = {
     "received": 1_234_567.0,

@@ -5,8 +5,8 @@ import signal
 from types import SimpleNamespace
 
 import pytest
-from wgtwo_pipeline import jobs, run
 from wgtwo_pipeline.configure import build
+from wgtwo_pipeline.run import jobs, supervisor
 from wgtwo_pipeline.settings import gather
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -32,7 +32,7 @@ def test_a_signal_lets_publish_finish_the_epoch_at_hand(monkeypatch, tmp_path, c
 
     monkeypatch.setattr(jobs, "Publisher", Publisher)
     before = [signal.getsignal(each) for each in SIGNALS]
-    assert run.publish(build(gather("publish", {"lake": str(tmp_path)}, {}))) == 0
+    assert supervisor.publish(build(gather("publish", {"lake": str(tmp_path)}, {}))) == 0
     assert begun == [0, 1]
     assert caplog.messages[-1] == "published 10 events in 2 epochs"
     assert [signal.getsignal(each) for each in SIGNALS] == before

@@ -5,11 +5,11 @@ import os
 import signal
 
 import pytest
-from wgtwo_pipeline import run
-from wgtwo_pipeline.config import Stopping
 from wgtwo_pipeline.configure import build
 from wgtwo_pipeline.errors import PipelineError
-from wgtwo_pipeline.run import Supervisor, _Conditions
+from wgtwo_pipeline.run import supervisor
+from wgtwo_pipeline.run.config import Stopping
+from wgtwo_pipeline.run.supervisor import Supervisor, _Conditions
 from wgtwo_pipeline.service.settings import Service
 from wgtwo_pipeline.settings import gather
 

@@ -12,9 +12,10 @@ import apache_beam as beam
 import pytest
 import requests
 from processes import wait_until
-from wgtwo_pipeline import flows, jobs
+from wgtwo_pipeline import flows
 from wgtwo_pipeline.configure import build
 from wgtwo_pipeline.ingest.session import IngestSettings
+from wgtwo_pipeline.run import jobs
 from wgtwo_pipeline.settings import gather
 from witness import CLIENT, CREDENTIALS, SECRET
 

@@ -4,7 +4,7 @@ import io
 from types import SimpleNamespace
 
 import lakes
-from wgtwo_pipeline import closing
+from wgtwo_pipeline.run import closing
 
 
 def shown(store, monkeypatch):

@@ -20,7 +20,6 @@ from checker import Checker
 from scripted_lake import Bucket, ScriptedStore
 from scripted_service import ScriptedService, ScriptedTransport
 from scripted_time import Clock, Coroutine, Immediate, Queue, Thread, datetime_of
-from wgtwo_pipeline import jobs
 from wgtwo_pipeline.errors import LakeError
 from wgtwo_pipeline.events import api
 from wgtwo_pipeline.ingest import ack, session, subscribe, worker
@@ -28,6 +27,7 @@ from wgtwo_pipeline.ingest.session import IngestSettings, Member
 from wgtwo_pipeline.lake import deduplicate, epochs, journal
 from wgtwo_pipeline.lake.manifest import Parameters
 from wgtwo_pipeline.publish import rooms
+from wgtwo_pipeline.run import jobs
 from wgtwo_pipeline.service.settings import Service
 
 ACK_TIMEOUT_SECONDS = 30.0

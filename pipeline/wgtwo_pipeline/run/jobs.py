@@ -13,8 +13,7 @@ from urllib.parse import quote
 import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, StandardOptions
 
-from wgtwo_pipeline import errors, flows, memory
-from wgtwo_pipeline.config import Config
+from wgtwo_pipeline import errors, flows
 from wgtwo_pipeline.errors import ConfigurationError, JobError, LakeError, PipelineError, ServiceError
 from wgtwo_pipeline.events import api
 from wgtwo_pipeline.ingest.session import IngestSettings, Member
@@ -22,6 +21,8 @@ from wgtwo_pipeline.lake import epochs
 from wgtwo_pipeline.lake.manifest import Manifest, Parameters
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.publish.rooms import PublishSettings
+from wgtwo_pipeline.run import memory
+from wgtwo_pipeline.run.config import Config
 from wgtwo_pipeline.service.settings import Service
 
 _LOG = logging.getLogger(__name__)

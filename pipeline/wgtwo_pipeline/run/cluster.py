@@ -13,12 +13,12 @@ from typing import Any, Final
 
 import requests
 
-from wgtwo_pipeline.children import Lifeline
-from wgtwo_pipeline.config import Config
 from wgtwo_pipeline.errors import ConfigurationError, LakeError, PipelineError
 from wgtwo_pipeline.lake import epochs, journal
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation, Store
+from wgtwo_pipeline.run.children import Lifeline
+from wgtwo_pipeline.run.config import Config
 from wgtwo_pipeline.service.settings import Service
 
 _LOG = logging.getLogger(__name__)
@@ -34,14 +34,14 @@ def is_remote(config: Config) -> bool:
     runners = [each.partition("=")[2] for each in config.beam_args if each.startswith("--runner=")]
     if all(runner in _LOCAL for runner in runners):
         return False
-    from wgtwo_pipeline import jobs
+    from wgtwo_pipeline.run import jobs
 
     return not jobs.is_local(config)
 
 
 def prepared(config: Config) -> Config:
     """The configuration as a cluster's workers need it; ConfigurationError for what cannot work there."""
-    from wgtwo_pipeline import jobs
+    from wgtwo_pipeline.run import jobs
 
     chosen = jobs.options(config, streaming=False).get_all_options()
     runner = str(chosen["runner"])
@@ -132,7 +132,7 @@ class _Journaled:
 
 
 def _job(config: Config, service: Service, suffix: str) -> "_FlinkJob | _BeamJob":
-    from wgtwo_pipeline import jobs
+    from wgtwo_pipeline.run import jobs
 
     name = jobs.job_name(config, suffix)
     master = jobs.flink_master(config)

@@ -5,11 +5,11 @@ import logging
 import time
 from typing import Any
 
-from wgtwo_pipeline.children import Lifeline
-from wgtwo_pipeline.config import Config
 from wgtwo_pipeline.errors import JobError, LakeError, PipelineError
 from wgtwo_pipeline.lake import epochs
 from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.run.children import Lifeline
+from wgtwo_pipeline.run.config import Config
 from wgtwo_pipeline.sandbox.options import SandboxSettings
 from wgtwo_pipeline.service.settings import Service
 
@@ -21,8 +21,8 @@ SANDBOX = Service("127.0.0.1:0", plaintext=True)
 def subscribe(config: Config, lifeline: Lifeline, service: Service, index: int) -> None:
     """One member of each subscription, until asked to stop; then what was received is journaled and acked."""
     with lifeline.expendable():
-        from wgtwo_pipeline import jobs
         from wgtwo_pipeline.ingest.worker import worker
+        from wgtwo_pipeline.run import jobs
 
     process = worker()
     lifeline.on_stop(process.stopping.set)
@@ -36,7 +36,7 @@ def subscribe(config: Config, lifeline: Lifeline, service: Service, index: int) 
 
 def job(config: Config, lifeline: Lifeline, service: Service, suffix: str) -> None:
     """All members as one job of a cluster, until asked to stop; then the job is cancelled."""
-    from wgtwo_pipeline import cluster
+    from wgtwo_pipeline.run import cluster
 
     cluster.ingest(config, lifeline, service, suffix)
 
@@ -46,7 +46,7 @@ def publish(config: Config, lifeline: Lifeline) -> None:
 
     A lake or cluster that can't be reached is waited for, with the events safe in the journal.
     """
-    from wgtwo_pipeline import jobs
+    from wgtwo_pipeline.run import jobs
 
     publisher = jobs.Publisher(config)
     lifeline.report(ready=True)

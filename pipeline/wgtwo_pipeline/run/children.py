@@ -15,8 +15,8 @@ from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
 from wgtwo_pipeline import logs
-from wgtwo_pipeline.config import Config
 from wgtwo_pipeline.errors import PipelineError
+from wgtwo_pipeline.run.config import Config
 
 _LOG = logging.getLogger(__name__)
 

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from types import FrameType
 
-from wgtwo_pipeline import cluster, works
-from wgtwo_pipeline.children import Child
-from wgtwo_pipeline.config import Config, Stopping
 from wgtwo_pipeline.errors import PipelineError
 from wgtwo_pipeline.lake.open import open_store
-from wgtwo_pipeline.progress import Progress, total
+from wgtwo_pipeline.run import cluster, works
+from wgtwo_pipeline.run.children import Child
+from wgtwo_pipeline.run.config import Config, Stopping
+from wgtwo_pipeline.run.progress import Progress, total
 from wgtwo_pipeline.sandbox.options import SandboxSettings
 from wgtwo_pipeline.service.settings import Service
 
@@ -40,7 +40,7 @@ def run(config: Config) -> int:
         supervisor.start_members(service)
         supervisor.watch()
     if config.service is None:
-        from wgtwo_pipeline import closing
+        from wgtwo_pipeline.run import closing
 
         return closing.show(config)
     return 0
@@ -61,7 +61,7 @@ def publish(config: Config) -> int:
 
     Asked to stop, it commits the epoch at hand and leaves the others to the next time.
     """
-    from wgtwo_pipeline import jobs
+    from wgtwo_pipeline.run import jobs
 
     config = _prepared(config)
     published = []

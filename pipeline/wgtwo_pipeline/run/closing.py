@@ -10,9 +10,9 @@ from typing import Final
 from wgtwo_pipeline.ask import query, status
 from wgtwo_pipeline.ask.views import Views
 from wgtwo_pipeline.audit import audit
-from wgtwo_pipeline.config import Config
 from wgtwo_pipeline.lake.open import open_to_read
 from wgtwo_pipeline.lake.store import LakeLocation
+from wgtwo_pipeline.run.config import Config
 
 ANSWERS: Final = (
     (
