@@ -9,7 +9,7 @@ from wgtwo_pipeline.run import memory
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 memory.keep_little()
 
-from wgtwo_pipeline.cli import main  # noqa: E402 - nothing may import Arrow before
+from wgtwo_pipeline.cli.main import main  # noqa: E402 - nothing may import Arrow before
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -6,7 +6,7 @@ from wgtwo_pipeline.run import memory
 
 memory.keep_little()
 
-from wgtwo_pipeline.cli import main  # noqa: E402
+from wgtwo_pipeline.cli.main import main  # noqa: E402
 from wgtwo_pipeline.lake import epochs  # noqa: E402 - as the command does
 
 if __name__ == "__main__":

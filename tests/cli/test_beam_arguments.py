@@ -1,9 +1,9 @@
 """Options of Beam go to Beam as they are; what neither side knows is refused."""
 
 import pytest
-from wgtwo_pipeline.arguments import parse
-from wgtwo_pipeline.beam_options import runner_name
-from wgtwo_pipeline.cli import main
+from wgtwo_pipeline.cli.arguments import parse
+from wgtwo_pipeline.cli.beam_options import runner_name
+from wgtwo_pipeline.cli.main import main
 from wgtwo_pipeline.errors import ConfigurationError
 
 

@@ -10,11 +10,12 @@ import sys
 import types
 
 import pytest
-from wgtwo_pipeline import cli, logs
-from wgtwo_pipeline.arguments import parse
+from wgtwo_pipeline import logs
 from wgtwo_pipeline.cli import main
+from wgtwo_pipeline.cli.arguments import parse
+from wgtwo_pipeline.cli.main import main
+from wgtwo_pipeline.cli.options import COMMANDS, options_of
 from wgtwo_pipeline.errors import ConfigurationError, ServiceError
-from wgtwo_pipeline.options import COMMANDS, options_of
 
 
 @pytest.fixture(autouse=True)
@@ -265,7 +266,7 @@ def test_version_of_the_installed_program():
 def test_help_imports_nothing_slow():
     """Help, and so every mistake in an option, comes without Beam, pyarrow, grpc or DuckDB."""
     code = (
-        "import sys; from wgtwo_pipeline.cli import main; main(['run', '--help']); "
+        "import sys; from wgtwo_pipeline.cli.main import main; main(['run', '--help']); "
         "sys.exit(','.join({'apache_beam', 'pyarrow', 'grpc', 'duckdb', 'boto3'} & set(sys.modules)))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

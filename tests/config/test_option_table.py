@@ -1,9 +1,9 @@
 """The option table says what the command line's description says."""
 
 import pytest
-from wgtwo_pipeline.options import COMMANDS, all_options, options_of
+from wgtwo_pipeline.cli.options import COMMANDS, all_options, options_of
+from wgtwo_pipeline.cli.types import KINDS
 from wgtwo_pipeline.sandbox.options import OPTIONS as SANDBOX_OPTIONS
-from wgtwo_pipeline.values import KINDS
 
 ALL = {"sandbox", "run", "ingest", "publish", "query", "status", "audit"}
 LAKE, INGEST = ALL - {"sandbox"}, {"run", "ingest"}

@@ -5,9 +5,9 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wgtwo_pipeline.cli.config_file import gather
+from wgtwo_pipeline.cli.options import options_of
 from wgtwo_pipeline.errors import ConfigurationError
-from wgtwo_pipeline.options import options_of
-from wgtwo_pipeline.settings import gather
 
 
 @pytest.fixture(scope="module")

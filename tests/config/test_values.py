@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wgtwo_pipeline.cli.types import KINDS, format_duration, parse_duration, parse_start, split_address
 from wgtwo_pipeline.events.api import Start
-from wgtwo_pipeline.values import KINDS, format_duration, parse_duration, parse_start, split_address
 
 
 @given(st.integers(min_value=0, max_value=10**12))

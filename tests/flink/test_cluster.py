@@ -13,7 +13,6 @@ from threading import Thread
 
 import apache_beam as beam
 import pytest
-from wgtwo_pipeline import cli, settings
 from wgtwo_pipeline.errors import ConfigurationError, PipelineError
 from wgtwo_pipeline.lake.journal import SegmentWriter, Source
 from wgtwo_pipeline.lake.open import open_store

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 import scripted_works as works
-from wgtwo_pipeline.configure import build
+from wgtwo_pipeline.cli.build import build
+from wgtwo_pipeline.cli.config_file import gather
 from wgtwo_pipeline.run.children import Child
-from wgtwo_pipeline.settings import gather
 
 HERE = Path(__file__).parent
 
@@ -175,8 +175,8 @@ def test_a_parent_that_is_killed_takes_its_children_along():
         sys.path.insert(0, sys.argv[1])
         import scripted_works
         from wgtwo_pipeline.run.children import Child
-        from wgtwo_pipeline.configure import build
-        from wgtwo_pipeline.settings import gather
+        from wgtwo_pipeline.cli.build import build
+        from wgtwo_pipeline.cli.config_file import gather
         if __name__ == "__main__":
             child = Child("wait", scripted_works.wait, build(gather("run", {}, {})))
             while "pid" not in child.poll():

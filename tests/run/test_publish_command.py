@@ -5,9 +5,9 @@ import signal
 from types import SimpleNamespace
 
 import pytest
-from wgtwo_pipeline.configure import build
+from wgtwo_pipeline.cli.build import build
+from wgtwo_pipeline.cli.config_file import gather
 from wgtwo_pipeline.run import jobs, supervisor
-from wgtwo_pipeline.settings import gather
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

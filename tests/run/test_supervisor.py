@@ -5,13 +5,13 @@ import os
 import signal
 
 import pytest
-from wgtwo_pipeline.configure import build
+from wgtwo_pipeline.cli.build import build
+from wgtwo_pipeline.cli.config_file import gather
 from wgtwo_pipeline.errors import PipelineError
 from wgtwo_pipeline.run import supervisor
 from wgtwo_pipeline.run.config import Stopping
 from wgtwo_pipeline.run.supervisor import Supervisor, _Conditions
 from wgtwo_pipeline.service.settings import Service
-from wgtwo_pipeline.settings import gather
 
 SERVICE = Service("localhost:1", plaintext=True)
 IDLE = {"streams": 1, "oldest_unacked_seconds": 0.0}

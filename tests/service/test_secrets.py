@@ -13,10 +13,10 @@ import pytest
 import requests
 from processes import wait_until
 from wgtwo_pipeline import flows
-from wgtwo_pipeline.configure import build
+from wgtwo_pipeline.cli.build import build
+from wgtwo_pipeline.cli.config_file import gather
 from wgtwo_pipeline.ingest.session import IngestSettings
 from wgtwo_pipeline.run import jobs
-from wgtwo_pipeline.settings import gather
 from witness import CLIENT, CREDENTIALS, SECRET
 
 

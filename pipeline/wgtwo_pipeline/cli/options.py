@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
+from wgtwo_pipeline.cli.types import KINDS, default_text
 from wgtwo_pipeline.sandbox.options import OPTIONS as SANDBOX_OPTIONS
-from wgtwo_pipeline.values import KINDS, default_text
 
 COMMANDS: Final = MappingProxyType(
     {

@@ -12,16 +12,16 @@ from urllib.parse import urlsplit
 from wgtwo_pipeline import logs
 from wgtwo_pipeline.ask.settings import Reading
 from wgtwo_pipeline.audit.settings import Auditing
+from wgtwo_pipeline.cli.config_file import Settings, nearest
+from wgtwo_pipeline.cli.options import options_of
+from wgtwo_pipeline.cli.types import format_duration
 from wgtwo_pipeline.errors import ConfigurationError
 from wgtwo_pipeline.events.api import CONSENT_TABLES, SCOPES, TABLES
 from wgtwo_pipeline.ingest.settings import Subscription
 from wgtwo_pipeline.lake.store import LakeLocation
-from wgtwo_pipeline.options import options_of
 from wgtwo_pipeline.run.config import Config, Publishing, Stopping
 from wgtwo_pipeline.sandbox.options import SandboxSettings
 from wgtwo_pipeline.service.settings import OAuth, Secret, Service, is_loopback, split_address
-from wgtwo_pipeline.settings import Settings, nearest
-from wgtwo_pipeline.values import format_duration
 
 TLS_PORT: Final = 443
 SANDBOX_PUBLISH_EVERY_SECONDS: Final = 10.0

@@ -4,7 +4,7 @@ import shutil
 import textwrap
 from typing import Final
 
-from wgtwo_pipeline.options import COMMANDS, FLOWS, NOTES, SECTIONS, Option
+from wgtwo_pipeline.cli.options import COMMANDS, FLOWS, NOTES, SECTIONS, Option
 
 PROGRAM: Final = "wgtwo-pipeline"
 _INDENT: Final = 28

@@ -8,8 +8,8 @@ import functools
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from wgtwo_pipeline.cli.config_file import nearest
 from wgtwo_pipeline.errors import ConfigurationError
-from wgtwo_pipeline.settings import nearest
 
 
 def known() -> dict[str, argparse.Action]:

@@ -17,12 +17,13 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any, Final
 
-from wgtwo_pipeline import beam_options, configure, logs
-from wgtwo_pipeline.arguments import CommandLine, parse
+from wgtwo_pipeline import logs
+from wgtwo_pipeline.cli import beam_options, build
+from wgtwo_pipeline.cli.arguments import CommandLine, parse
+from wgtwo_pipeline.cli.config_file import Settings, gather
+from wgtwo_pipeline.cli.options import FLOWS
+from wgtwo_pipeline.cli.usage import PROGRAM, help_text, overview
 from wgtwo_pipeline.errors import PipelineError
-from wgtwo_pipeline.options import FLOWS
-from wgtwo_pipeline.settings import Settings, gather
-from wgtwo_pipeline.usage import PROGRAM, help_text, overview
 
 _LOG = logging.getLogger(__name__)
 
@@ -98,13 +99,13 @@ def _main(arguments: list[str]) -> int:
 
 def _request(line: CommandLine, settings: Settings) -> Any:
     if line.command == "sandbox":
-        return configure.build_sandbox(settings)
+        return build.build_sandbox(settings)
     if line.command == "audit":
-        return configure.build_auditing(settings)
+        return build.build_auditing(settings)
     if line.command not in FLOWS:
-        return configure.build_reading(settings, line.words[0] if line.words else None)
+        return build.build_reading(settings, line.words[0] if line.words else None)
     runner = beam_options.runner_name(settings["runner"], settings.origin("runner"))
-    return configure.build(settings, (f"--runner={runner}", *line.beam_args))
+    return build.build(settings, (f"--runner={runner}", *line.beam_args))
 
 
 def _print(text: str) -> None:

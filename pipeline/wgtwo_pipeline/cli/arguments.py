@@ -4,11 +4,11 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wgtwo_pipeline import beam_options
+from wgtwo_pipeline.cli import beam_options
+from wgtwo_pipeline.cli.config_file import nearest
+from wgtwo_pipeline.cli.options import COMMANDS, FLOWS, all_options, options_of
+from wgtwo_pipeline.cli.usage import PROGRAM
 from wgtwo_pipeline.errors import ConfigurationError
-from wgtwo_pipeline.options import COMMANDS, FLOWS, all_options, options_of
-from wgtwo_pipeline.settings import nearest
-from wgtwo_pipeline.usage import PROGRAM
 
 
 @dataclass(frozen=True)

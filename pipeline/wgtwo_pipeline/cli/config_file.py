@@ -12,8 +12,8 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+from wgtwo_pipeline.cli.options import Option, all_options, options_of
 from wgtwo_pipeline.errors import ConfigurationError
-from wgtwo_pipeline.options import Option, all_options, options_of
 
 _OF_KUBERNETES = re.compile(r"WGTWO_.*_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_.*)?)?)")
 """What Kubernetes puts into every container of a namespace with a service called `wgtwo-…`."""
