@@ -130,7 +130,7 @@ def test_a_checkpoint_is_no_difference(lake, deep):
 @pytest.mark.parametrize("together", [1, 2, 3])
 def test_a_listing_in_parts_is_the_listing(store, monkeypatch, together):
     """Whatever is expected and whatever is there: each object once, in order."""
-    monkeypatch.setattr(audit_lists, "LISTED_TOGETHER", together)
+    monkeypatch.setattr(lists, "LISTED_TOGETHER", together)
     keys = [f"tables/{name}" for name in ("a/1", "a/2", "a/3", "b/1", "b/2", "c/1", "c/x/2", "c/x/3")]
     for key in ["quarantine/1", *keys, "zones/1"]:
         store.create(key, b"x")

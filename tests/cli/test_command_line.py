@@ -11,8 +11,8 @@ import types
 
 import pytest
 from wgtwo_pipeline import logs
-from wgtwo_pipeline.cli import main
 from wgtwo_pipeline.cli.arguments import parse
+from wgtwo_pipeline.cli.main import COMMANDS as FUNCTIONS
 from wgtwo_pipeline.cli.main import main
 from wgtwo_pipeline.cli.options import COMMANDS, options_of
 from wgtwo_pipeline.errors import ConfigurationError, ServiceError
@@ -31,7 +31,7 @@ def stand_in(monkeypatch):
     """Puts a function in the place of a command and returns what it was called with."""
 
     def put(command, outcome=0):
-        module, function = cli.COMMANDS[command]
+        module, function = FUNCTIONS[command]
         calls = []
 
         def work(request):
@@ -292,8 +292,8 @@ def test_a_reader_that_goes_away():
 
 def test_each_module_of_a_command_is_named():
     """Every command has a function, and it is where the program looks."""
-    assert cli.COMMANDS.keys() == COMMANDS.keys()
-    for module, function in cli.COMMANDS.values():
+    assert FUNCTIONS.keys() == COMMANDS.keys()
+    for module, function in FUNCTIONS.values():
         assert callable(getattr(importlib.import_module(module), function))
 
 

@@ -56,7 +56,8 @@ def test_json():
     assert entry.pop("time").endswith("Z")
     assert "ValueError: two\nlines" in entry.pop("exception")
     assert entry == {
-        "level": "error", "logger": "wgtwo_pipeline.ingest.ack", "message": "failed", "count": 2, "api": "v0", "path": "[1]",
+        "level": "error", "logger": "wgtwo_pipeline.ingest.ack", "message": "failed", "count": 2, "api": "v0",
+        "path": "[1]",
     }  # fmt: skip
 
 

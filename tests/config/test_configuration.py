@@ -6,10 +6,10 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 from wgtwo_pipeline import logs
-from wgtwo_pipeline.cli import build
 from wgtwo_pipeline.cli.build import build, build_sandbox
 from wgtwo_pipeline.cli.config_file import gather
 from wgtwo_pipeline.errors import ConfigurationError
+from wgtwo_pipeline.events import api
 from wgtwo_pipeline.events.api import V0, V1
 from wgtwo_pipeline.sandbox.options import SandboxSettings
 from wgtwo_pipeline.service.settings import Secret
@@ -117,7 +117,7 @@ def test_scopes(flags, scopes):
 
 def test_every_scope_belongs_to_a_table():
     """The list of scopes names no table that does not exist."""
-    assert set(build.SCOPES) < set(build.TABLES["v0"]) | set(build.TABLES["v1"])
+    assert set(api.SCOPES) < set(api.TABLES["v0"]) | set(api.TABLES["v1"])
 
 
 OAUTH = {"client_id": "me", "client_secret": SECRET}

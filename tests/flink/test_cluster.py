@@ -13,6 +13,7 @@ from threading import Thread
 
 import apache_beam as beam
 import pytest
+from wgtwo_pipeline.cli.main import _request, gather, parse
 from wgtwo_pipeline.errors import ConfigurationError, PipelineError
 from wgtwo_pipeline.lake.journal import SegmentWriter, Source
 from wgtwo_pipeline.lake.open import open_store
@@ -24,9 +25,9 @@ FLINK = ("--runner=FlinkRunner", "--job_endpoint=127.0.0.1:9", "--flink_master=1
 
 
 def configuration(*arguments: str, environment: dict[str, str] | None = None) -> Config:
-    line = cli.parse(arguments)
+    line = parse(arguments)
     assert line is not None
-    config = cli._request(line, settings.gather(line.command, line.flags, environment or {}))
+    config = _request(line, gather(line.command, line.flags, environment or {}))
     assert isinstance(config, Config)
     return config
 
@@ -60,8 +61,9 @@ def test_a_folder_is_named_to_workers_by_its_absolute_path(tmp_path: Path, monke
 def test_the_default_runner_is_known_to_be_local_without_importing_beam():
     """It would cost each command seconds."""
     code = (
-        "import sys; from wgtwo_pipeline import cli, cluster, settings; line = cli.parse(['publish']);"
-        "config = cli._request(line, settings.gather('publish', {}, {}));"
+        "import sys; from wgtwo_pipeline.cli.main import _request, gather, parse; "
+        "from wgtwo_pipeline.run import cluster; line = parse(['publish']);"
+        "config = _request(line, gather('publish', {}, {}));"
         "sys.exit(cluster.is_remote(config) or 'apache_beam' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -170,7 +172,7 @@ def test_a_restarting_job_says_what_went_wrong(flinks):
     flinks.append(Flink("RESTARTING"))
     stack = (
         "java.lang.RuntimeException: Error received from SDK harness: Traceback (most recent call last):\n"
-        "  File x\npipeline.errors.ServiceError: the service refuses: check --client-id\n\n\tat java.base/x\n"
+        "  File x\nwgtwo_pipeline.errors.ServiceError: the service refuses: check --client-id\n\n\tat java.base/x\n"
     )
     flinks[0].exceptions = {"exceptionHistory": {"entries": [{"stacktrace": stack}]}}
     assert flinks[0].job().state() == ("RESTARTING", "the service refuses: check --client-id")

@@ -136,16 +136,14 @@ def test_a_column_that_came_with_a_newer_version(store, run, monkeypatch):
 
 def test_a_lake_may_have_any_name(tmp_path, capsys):
     """Signs that mean something to a glob or to SQL are only signs in a folder's name."""
-    from wgtwo_pipeline.cli import main
+    from wgtwo_pipeline.cli.main import main
     from wgtwo_pipeline.lake.open import open_store
     from wgtwo_pipeline.lake.store import LakeLocation
 
     store = open_store(LakeLocation(str(tmp_path / "o'la[ke]*?")))
     store.check()
     lakes.lake_of_two_days(store)
-    assert (
-        main.main(["query", "SELECT count(*) FROM sms", "--format", "csv", "--lake", store.location.url]) == 0
-    )
+    assert main(["query", "SELECT count(*) FROM sms", "--format", "csv", "--lake", store.location.url]) == 0
     assert capsys.readouterr().out == "count_star()\n30\n"
 
 
@@ -317,8 +315,8 @@ def test_a_query_can_be_stopped(store, tmp_path, number):
 
 def test_a_missing_lake_is_not_made(run, store, tmp_path):
     """A lake that is not there is an error that names the option, and still not there afterwards."""
-    from wgtwo_pipeline.cli import main
+    from wgtwo_pipeline.cli.main import main
 
     for command in ("query", "status"):
-        assert main.main([command, "--lake", str(tmp_path / "nowhere")]) == 1
+        assert main([command, "--lake", str(tmp_path / "nowhere")]) == 1
     assert not (tmp_path / "nowhere").exists()

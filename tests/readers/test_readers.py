@@ -15,7 +15,7 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
-from wgtwo_pipeline.cli import main
+from wgtwo_pipeline.cli.main import main
 from wgtwo_pipeline.events.tables import catalog, current_descriptors
 
 DAYS = [date(2026, 11, 23), date(2026, 11, 24)]
@@ -150,11 +150,11 @@ def test_the_commands_read_it(lake, capsys):
     lakes.journal(lake.store, lakes.sms(77), lakes.sms(3, lakes.at(3), redelivered=True), lakes.BROKEN)
     counts = "SELECT (SELECT count(*) FROM sms) AS sms, (SELECT count(*) FROM quarantine) AS broken"
     for options, answer in (([], [{"sms": 30, "broken": 1}]), (["--fresh"], [{"sms": 31, "broken": 1}])):
-        assert main.main(["query", counts, "--format", "json", *options, *lake.options]) == 0
+        assert main(["query", counts, "--format", "json", *options, *lake.options]) == 0
         assert json.loads(capsys.readouterr().out) == answer
-    assert main.main(["status", "--json", *lake.options]) == 0
+    assert main(["status", "--json", *lake.options]) == 0
     assert json.loads(capsys.readouterr().out)["published"] == 37
     for options in ([], ["--deep"]):
-        assert main.main(["audit", *options, *lake.options]) == 0
+        assert main(["audit", *options, *lake.options]) == 0
         assert capsys.readouterr().out.endswith("audit passed\n")
-    assert main.main(["query", "FROM read_text('/etc/hostname')", *lake.options]) == 1
+    assert main(["query", "FROM read_text('/etc/hostname')", *lake.options]) == 1

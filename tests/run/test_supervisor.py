@@ -8,7 +8,7 @@ import pytest
 from wgtwo_pipeline.cli.build import build
 from wgtwo_pipeline.cli.config_file import gather
 from wgtwo_pipeline.errors import PipelineError
-from wgtwo_pipeline.run import supervisor
+from wgtwo_pipeline.run import supervisor as supervisor_module
 from wgtwo_pipeline.run.config import Stopping
 from wgtwo_pipeline.run.supervisor import Supervisor, _Conditions
 from wgtwo_pipeline.service.settings import Service
@@ -82,8 +82,8 @@ class Child:
 class World:
     def __init__(self, monkeypatch):
         self.clock, self.children, self.log = Clock(), [], []
-        monkeypatch.setattr(run, "time", self.clock)
-        monkeypatch.setattr(run, "Child", lambda *arguments: Child(self, *arguments))
+        monkeypatch.setattr(supervisor_module, "time", self.clock)
+        monkeypatch.setattr(supervisor_module, "Child", lambda *arguments: Child(self, *arguments))
 
     def named(self, name):
         return [child for child in self.children if child.name == name]

@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from wgtwo_pipeline.cli import main
+from wgtwo_pipeline.cli.main import main
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation
 
@@ -24,7 +24,7 @@ def run(store, capsys):
     """`run("query", "SELECT 1")` returns (exit code, standard output, standard error)."""
 
     def run(command, *arguments):
-        code = main.main([command, *arguments, "--lake", store.location.url])
+        code = main([command, *arguments, "--lake", store.location.url])
         return code, *capsys.readouterr()
 
     return run

@@ -134,9 +134,9 @@ def test_no_table_is_opened(store, run):
 
 def test_a_missing_lake_is_an_error(store, run, tmp_path):
     """A lake that is not there is said to be missing, with the option that names it, and is not created."""
-    from wgtwo_pipeline.cli import main
+    from wgtwo_pipeline.cli.main import main
 
-    assert main.main(["status", "--lake", str(tmp_path / "nowhere")]) == 1
+    assert main(["status", "--lake", str(tmp_path / "nowhere")]) == 1
     assert not (tmp_path / "nowhere").exists()
 
 

@@ -175,7 +175,7 @@ def _drop_quarantine(patches, but=lambda reason: False):
         keep = pa.array([but(reason) for reason in found.quarantine["reason"].to_pylist()], pa.bool_())
         return replace(found, quarantine=found.quarantine.filter(keep))
 
-    patches.setattr(publish, "decode", decode)
+    patches.setattr(rooms, "decode", decode)
 
 
 def _drop_unknown(patches):
@@ -227,7 +227,7 @@ def _quarantine_by_partition(patches):
 
 
 def _in_the_runners_order(patches):
-    patches.setattr(publish, "sorted", lambda parts: parts, raising=False)
+    patches.setattr(rooms, "sorted", lambda parts: parts, raising=False)
 
 
 def _not_within_the_epoch(patches):

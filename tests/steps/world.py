@@ -462,7 +462,7 @@ class World:
             },
             worker: {"threading": threading},
             deduplicate: {"ThreadPoolExecutor": Immediate},
-            publish: {"open_store": lambda location: self._known[location.url].store},
+            rooms: {"open_store": lambda location: self._known[location.url].store},
             jobs: {
                 "datetime": datetime_of(clock),
                 "secrets": secrets,

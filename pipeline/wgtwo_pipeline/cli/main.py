@@ -18,8 +18,9 @@ from types import FrameType
 from typing import Any, Final
 
 from wgtwo_pipeline import logs
-from wgtwo_pipeline.cli import beam_options, build
+from wgtwo_pipeline.cli import beam_options
 from wgtwo_pipeline.cli.arguments import CommandLine, parse
+from wgtwo_pipeline.cli.build import build, build_auditing, build_reading, build_sandbox
 from wgtwo_pipeline.cli.config_file import Settings, gather
 from wgtwo_pipeline.cli.options import FLOWS
 from wgtwo_pipeline.cli.usage import PROGRAM, help_text, overview
@@ -99,13 +100,13 @@ def _main(arguments: list[str]) -> int:
 
 def _request(line: CommandLine, settings: Settings) -> Any:
     if line.command == "sandbox":
-        return build.build_sandbox(settings)
+        return build_sandbox(settings)
     if line.command == "audit":
-        return build.build_auditing(settings)
+        return build_auditing(settings)
     if line.command not in FLOWS:
-        return build.build_reading(settings, line.words[0] if line.words else None)
+        return build_reading(settings, line.words[0] if line.words else None)
     runner = beam_options.runner_name(settings["runner"], settings.origin("runner"))
-    return build.build(settings, (f"--runner={runner}", *line.beam_args))
+    return build(settings, (f"--runner={runner}", *line.beam_args))
 
 
 def _print(text: str) -> None:
