@@ -39,7 +39,7 @@ def test_text():
     (line,) = written()
     time, rest = line.split(" ", 1)
     assert time.endswith("Z")
-    assert rest == "INFO journal: wrote 3 segment=a/b"
+    assert rest == "INFO lake.journal: wrote 3 segment=a/b"
 
 
 def test_json():

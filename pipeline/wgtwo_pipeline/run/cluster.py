@@ -246,5 +246,5 @@ def _reason(exceptions: Any) -> str:
     """The one line of a Java stack that says what happened, our own error if there is one."""
     entries = (exceptions.get("exceptionHistory") or {}).get("entries") or []
     text = str(entries[0].get("stacktrace", "")) if entries else str(exceptions.get("root-exception") or "")
-    ours = re.findall(r"^pipeline\.errors\.\w+: (.*)$", text, re.MULTILINE)
+    ours = re.findall(r"^wgtwo_pipeline\.errors\.\w+: (.*)$", text, re.MULTILINE)
     return str(ours[-1]) if ours else text.partition("\n")[0][:300]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from google.protobuf import descriptor_pb2
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PROTOS = ROOT / "protos"
 CONTRACT = (Path(__file__).parent / "contract.txt").read_text()
 SCALARS = {"string", "bytes", "bool", "uint32", "uint64"}

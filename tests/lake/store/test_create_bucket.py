@@ -16,7 +16,7 @@ from wgtwo_pipeline.errors import LakeError
 from wgtwo_pipeline.lake.s3 import S3LakeStore
 from wgtwo_pipeline.lake.store import LakeLocation
 
-INFRA = Path(__file__).parent.parent.parent / "infra"
+INFRA = Path(__file__).parents[3] / "infra"
 spec = importlib.util.spec_from_file_location("create_bucket", INFRA / "create_bucket.py")
 create_bucket = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(create_bucket)

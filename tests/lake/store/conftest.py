@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from moto.server import ThreadedMotoServer
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from servers import Credentials, VersityGateway, s3_client, toxiproxy, versitygw
 from wgtwo_pipeline.lake.open import open_store
