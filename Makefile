@@ -26,8 +26,9 @@ test: $(INSTALLED_DEV) ## run the tests that need nothing but Python
 heavy: $(INSTALLED_HEAVY) tools ## run the tests with real S3, Spark, Flink, Prism, grpcurl, kills and chaos (Go, Java, Maven)
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m heavy --durations 30
 
-check: $(INSTALLED_DEV) ## types, lint, format
+check: $(INSTALLED_DEV) ## types, lint, format, the floors of the house
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 

@@ -226,7 +226,8 @@ def test_an_error_of_ours_is_found_in_a_runner_s_text(name, kind):
     """Runners in other processes pass on a traceback as text; what we have to say stands in it."""
     text = (
         "Pipeline job-001 failed in state FAILED: bundle inst001 Traceback (most recent call last):\n"
-        f"  File x\nwgtwo_pipeline.errors.LakeError: earlier\n\nDuring handling:\nwgtwo_pipeline.errors.{name}: do this\n"
+        "  File x\nwgtwo_pipeline.errors.LakeError: earlier\n\nDuring handling:\n"
+        f"wgtwo_pipeline.errors.{name}: do this\n"
     )
     found = jobs.ours(RuntimeError(text))
     assert type(found) is kind

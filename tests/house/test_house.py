@@ -1,0 +1,63 @@
+"""The house stands as its plan says: floors, circles, docstrings, sizes."""
+
+import ast
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "pipeline" / "wgtwo_pipeline"
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+FAMILIES = [path for path in MODULES if path.name == "__init__.py" and path.parent != PACKAGE]
+
+
+def contracts_kept(root: Path) -> bool:
+    linter = Path(sys.executable).with_name("lint-imports")
+    environment = {"PYTHONPATH": str(root / "pipeline"), "PATH": "/usr/bin:/bin"}
+    ended = subprocess.run(
+        [linter, "--no-cache", "--no-logo"],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert "Contracts:" in ended.stdout, ended.stdout + ended.stderr
+    return ended.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        (None, None),
+        ("events/wire.py", "from wgtwo_pipeline.lake import journal"),
+        ("audit/lists.py", "from wgtwo_pipeline.ask import render"),
+        ("lake/journal.py", "from wgtwo_pipeline.lake import epochs"),
+        ("lake/store.py", "import apache_beam"),
+    ],
+    ids=["as it is", "a floor turned round", "a sibling", "a circle", "a helper that knows Beam"],
+)
+def test_the_contract_refuses_an_import_turned_round(tmp_path, module, line):
+    """`make check` passes as the house stands, and fails as soon as one import goes up, sideways or round."""
+    shutil.copytree(
+        PACKAGE, tmp_path / "pipeline" / "wgtwo_pipeline", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    if module is not None:
+        with (tmp_path / "pipeline" / "wgtwo_pipeline" / module).open("a") as file:
+            file.write(f"\n{line}\n")
+    assert contracts_kept(tmp_path) == (module is None)
+
+
+@pytest.mark.parametrize("path", FAMILIES, ids=lambda path: path.parent.name)
+def test_a_family_says_what_it_does(path):
+    """Each folder's docstring says what may be imported and which file to open first, and exports nothing."""
+    body = ast.parse(path.read_text()).body
+    assert len(body) == 1, "it exports nothing"
+    docstring = body[0].value.value
+    assert "Open first: `" in docstring
+    assert "May import: " in docstring
