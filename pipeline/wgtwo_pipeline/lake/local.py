@@ -1,13 +1,12 @@
 """A lake in a local folder: atomic, durable creation by temporary file, fsync and hard link."""
 
 # Plain strings and os calls: pathlib costs as much as the system calls here.
-# ruff: noqa: PTH102, PTH106, PTH108, PTH112, PTH116, PTH120, PTH123
+# ruff: noqa: PTH102, PTH108, PTH112, PTH116, PTH123
 
 import contextlib
 import errno
 import os
 import secrets
-import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from wgtwo_pipeline.errors import AlreadyExistsError, LakeError, NotFoundError
+from wgtwo_pipeline.lake.folders import Folders, make_durable
 from wgtwo_pipeline.lake.store import LakeLocation, ObjectInfo, Opener
 
 if TYPE_CHECKING:
@@ -52,10 +52,7 @@ class LocalLakeStore:
         self.location = location
         self._opened_by = opened_by
         self._root = location.url
-        self._lock = threading.Lock()
-        # Folders known to be durable up to the root, by path, with the identity they had: one that was
-        # removed and made again is another.
-        self._durable: dict[str, tuple[int, int]] = {}
+        self._folders = Folders(location.url)
 
     def __repr__(self) -> str:
         return f"LocalLakeStore({self._root!r})"
@@ -109,7 +106,7 @@ class LocalLakeStore:
                     folders.add(path.rpartition("/")[0])
             for folder in sorted(folders, reverse=True):
                 with contextlib.suppress(FileNotFoundError):  # another deleter prunes too
-                    self._sync_folder(self._prune(folder))
+                    self._folders.sync(self._folders.prune(folder))
         except OSError as error:
             raise self._lake_error(error) from error
 
@@ -128,7 +125,7 @@ class LocalLakeStore:
             if not writes:
                 os.scandir(self._root).close()
                 return
-            _make_durable_folder(self._root)
+            make_durable(self._root)
             self._remove_leftovers()
         except FileExistsError as error:
             raise LakeError(f"lake {self._root} is not a folder: name another with --lake") from error
@@ -194,12 +191,12 @@ class LocalLakeStore:
             except FileNotFoundError:
                 # The folder is new, or a delete at this moment has emptied and removed it.
                 time.sleep(attempt * 0.001)
-                self._make_folders(folder)
+                self._folders.make(folder)
         else:
             raise LakeError(f"lake {self._root}: {folder} vanishes again and again: stop what deletes it")
         try:
             # Also when it existed: whoever was first may not have come to this line yet.
-            self._sync_folder(folder)
+            self._folders.sync(folder)
         except FileNotFoundError:
             # Deleted since, with its folder. Without a root, it may be the disk that has gone.
             os.stat(self._root)
@@ -218,44 +215,6 @@ class LocalLakeStore:
                 ) from error
             raise
         return True
-
-    def _make_folders(self, folder: str) -> None:
-        missing = []
-        while folder != self._root:
-            missing.append(folder)
-            folder = folder.rpartition("/")[0]
-        if not os.path.isdir(self._root):
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._root)
-        for each in reversed(missing):
-            with contextlib.suppress(FileExistsError, FileNotFoundError):
-                os.mkdir(each)
-
-    def _sync_folder(self, folder: str) -> None:
-        """Make the entries of a folder durable, and the folder itself up to the root."""
-        identity = _sync(folder)
-        with self._lock:
-            known = self._durable.get(folder) == identity
-        if not known:
-            parent = folder
-            while parent != self._root:
-                parent = parent.rpartition("/")[0]
-                _sync(parent)
-            with self._lock:
-                if len(self._durable) >= 10_000:
-                    self._durable.clear()
-                self._durable[folder] = identity
-
-    def _prune(self, folder: str) -> str:
-        """Remove the folder and those above it while they are empty; return the lowest that is left."""
-        while folder != self._root:
-            try:
-                os.rmdir(folder)
-            except FileNotFoundError:
-                pass
-            except OSError:
-                break
-            folder = folder.rpartition("/")[0]
-        return folder
 
     def _walk(self, prefix: str, after: str) -> Iterator[ObjectInfo]:
         try:
@@ -293,29 +252,6 @@ class LocalLakeStore:
         else:
             fix = _FIXES.get(error.errno or 0, f"{error.strerror or error}")
         return LakeError(f"lake {self._root}: {fix}")
-
-
-def _sync(folder: str) -> tuple[int, int]:
-    """Make a folder's entries durable; return its identity."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-        status = os.fstat(descriptor)
-    finally:
-        os.close(descriptor)
-    return status.st_dev, status.st_ino
-
-
-def _make_durable_folder(path: str) -> None:
-    if not os.path.isdir(path):
-        parent = os.path.dirname(path)
-        _make_durable_folder(parent)
-        try:
-            os.mkdir(path)
-        except FileExistsError:
-            if not os.path.isdir(path):
-                raise
-        _sync(parent)
 
 
 def _same_content(path: str, view: memoryview) -> bool:
