@@ -3,17 +3,16 @@
 # Names in SQL come from manifests that have been checked, texts are quoted; the database is in memory.
 # ruff: noqa: S608
 
-import hashlib
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wgtwo_pipeline.audit.epochs import QUARANTINE, Ledger
+from wgtwo_pipeline.audit.files import differences
 from wgtwo_pipeline.audit.findings import Findings
 from wgtwo_pipeline.audit.lists import in_threads
 from wgtwo_pipeline.errors import CorruptError, NotFoundError
@@ -70,15 +69,15 @@ class Rows:
     def _check_files(self, files: pa.Table) -> None:
         def look(file: TableFile) -> tuple[TableFile, list[str] | None]:
             try:
-                return file, list(_differences(file, self._store.read(file.key)))
+                return file, list(differences(file, self._store.read(file.key)))
             except NotFoundError:
                 return file, None  # the listing has said so
 
         described = (TableFile(**row) for row in files.to_pylist())
-        for file, differences in in_threads(look, described, at_once=2):
-            for what in differences or ():
+        for file, found in in_threads(look, described, at_once=2):
+            for what in found or ():
                 self._findings.add("changed_file", file.key, what)
-            if differences is None or differences:
+            if found is None or found:
                 self._unusable.add(file.key)
             else:
                 self._findings.proved["rows"] += file.rows
@@ -280,38 +279,3 @@ def _partitions(files: pa.Table) -> Iterator[tuple[tuple[str, date], pa.Table]]:
         table, _, day = name.rpartition("/")
         yield (table, date.fromisoformat(day)), files.slice(start, end - start)
         start = end
-
-
-def _differences(file: TableFile, data: memoryview) -> Iterator[str]:
-    """How a file's bytes and rows contradict its manifest, its folder or the order of rows."""
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != file.sha256:
-        yield f"its SHA-256 is {digest}, its manifest says {file.sha256}"
-    time = "received_at" if file.table == QUARANTINE else "timestamp"
-    columns = [time, "date", *(["hour"] if "/hour=" in file.key else [])]
-    try:
-        rows = pq.ParquetFile(pa.BufferReader(data)).read(columns=columns)
-        rows.validate(full=True)
-        times = np.asarray(rows[time].cast(pa.int64()))
-        days, hours = times // 86_400_000_000, times // 3_600_000_000 % 24
-        dates = np.asarray(rows["date"].cast(pa.int32()))
-        folder_hours = np.asarray(rows["hour"]) if "hour" in columns else hours
-    except (pa.ArrowInvalid, KeyError, OSError, ValueError) as error:
-        yield f"is not readable as Parquet with {', '.join(columns)} ({error})"
-        return
-    if len(rows) != file.rows:
-        yield f"has {len(rows):,} rows, its manifest says {file.rows:,}"
-        return
-    if (times[1:] < times[:-1]).any():
-        yield f"its rows are not sorted by {time}"
-    if _microseconds(file.min_timestamp, file.max_timestamp) != (times[0], times[-1]):
-        yield f"its times are not from {file.min_timestamp} to {file.max_timestamp}, as its manifest says"
-    if (dates != days).any() or (days != (file.date - date(1970, 1, 1)).days).any():
-        yield "has rows of another date than its folder's"
-    if (hours != folder_hours).any() or ("hour" in columns and f"/hour={hours[0]:02d}/" not in file.key):
-        yield "has rows of another hour than its folder's"
-
-
-def _microseconds(*times: datetime) -> tuple[int, ...]:
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    return tuple((time - epoch) // timedelta(microseconds=1) for time in times)
