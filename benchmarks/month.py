@@ -22,17 +22,16 @@ from wgtwo_pipeline.events.decode import decode
 from wgtwo_pipeline.lake import checkpoint, epochs, journal
 from wgtwo_pipeline.lake.manifest import (
     Manifest,
-    Outcome,
     Parameters,
     Received,
     Sealed,
     SegmentRef,
     TableCount,
-    combine,
     manifest_key,
     sealed_key,
 )
 from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.lake.outcomes import Outcome, combine
 from wgtwo_pipeline.lake.retained import retain
 from wgtwo_pipeline.lake.store import LakeLocation, Store
 from wgtwo_pipeline.publish import write

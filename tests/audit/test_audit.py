@@ -9,7 +9,7 @@ import pytest
 from wgtwo_pipeline.audit import audit, lists
 from wgtwo_pipeline.audit.findings import KINDS
 from wgtwo_pipeline.audit.rows import Rows
-from wgtwo_pipeline.lake import checkpoint, epochs, positions
+from wgtwo_pipeline.lake import checkpoint, history, positions
 
 SMS_1 = "tables/sms/date=2026-11-23/0000000001-000.parquet"
 SMS_2 = "tables/sms/date=2026-11-24/0000000002-000.parquet"
@@ -121,7 +121,7 @@ def test_an_open_epoch_is_no_difference(lake, deep, writes):
 
 def test_a_checkpoint_is_no_difference(lake, deep):
     """Manifests and the checkpoint that replaces them say the same."""
-    past = epochs.load(lake)
+    past = history.load(lake)
     checkpoint.write(lake, past.base, past.manifests)
     lakes.publish(lake)
     assert found(lake, deep) == set()
@@ -307,7 +307,7 @@ def test_a_balanced_lie(lake):
 
 def test_a_manifest_before_the_checkpoint(lake):
     """An old manifest that was changed is found by --deep; the checkpoint speaks for it otherwise."""
-    past = epochs.load(lake)
+    past = history.load(lake)
     checkpoint.write(lake, past.base, past.manifests)
     edit(lake, MANIFEST_1, lambda raw: raw["files"][0].update(rows=1))
     assert found(lake) == set()
@@ -410,7 +410,7 @@ def test_it_passes_while_others_publish(store, monkeypatch, deep):
     for _ in range(4):
         assert found(store, deep) == set()
     monkeypatch.undo()
-    assert epochs.load(store).committed > 6
+    assert history.load(store).committed > 6
 
 
 def test_the_command_says_it_in_text_and_json(lake, run):

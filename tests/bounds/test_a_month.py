@@ -16,7 +16,7 @@ from processes import Command
 from wgtwo_pipeline.ask import status
 from wgtwo_pipeline.audit import audit
 from wgtwo_pipeline.events.tables import current_descriptors
-from wgtwo_pipeline.lake import epochs, positions
+from wgtwo_pipeline.lake import epochs, history, positions
 from wgtwo_pipeline.lake.journal import SegmentWriter
 from wgtwo_pipeline.lake.manifest import Parameters, manifest_key
 from wgtwo_pipeline.lake.open import open_store
@@ -71,7 +71,7 @@ def timed(store, folder, *arguments):
 
 def test_it_is_loaded_from_a_checkpoint(store, seen):
     """As by every command at its start: all totals are there, one object stands for all but the newest epochs."""
-    past = epochs.load(store)
+    past = history.load(store)
     assert past.committed >= month.EPOCHS
     assert past.totals.published >= month.EPOCHS * TABLES
     assert len(past.manifests) < EVERY
@@ -101,7 +101,7 @@ def test_ingest_starts_from_what_is_covered(store, seen):
 
 def test_an_epoch_is_sealed_and_published(store, seen, tmp_path):
     """With all that a month has published as its past: an event from its middle that comes again is a duplicate."""
-    before = epochs.load(store)
+    before = history.load(store)
     again = month.received(month.EPOCHS // 2, TABLES)["payload"].to_pylist()
     new = month.received(before.committed + 1, TABLES)["payload"].to_pylist()
     SegmentWriter(store).write(month.SOURCE, [*again, *new], [0] * 2 * TABLES)
@@ -112,7 +112,7 @@ def test_an_epoch_is_sealed_and_published(store, seen, tmp_path):
     assert seen["read"] + seen["open"] < EVERY + A_FEW
     assert seen["epochs"] < 2 * EVERY
     timed(store, tmp_path, "publish")
-    manifest = epochs.load(store).manifests[-1]
+    manifest = history.load(store).manifests[-1]
     assert manifest.epoch == sealed.epoch
     assert (manifest.published, manifest.duplicates) == (TABLES, TABLES)
     assert list(store.list("journal/")) == []

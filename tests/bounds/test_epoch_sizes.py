@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wgtwo_pipeline.audit import audit
-from wgtwo_pipeline.lake import epochs, journal
+from wgtwo_pipeline.lake import epochs, history, journal
 from wgtwo_pipeline.lake.manifest import Parameters, Sealed, SegmentRef
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation
@@ -147,7 +147,7 @@ def test_retention_deletes_only_what_a_committed_manifest_covers(store, monkeypa
     lakes.publish(store, commits=False, writes=())
     waiting = lakes.journal(store, lakes.sms(3))
     before = {info.key for info in store.list("")}
-    epochs.expire(store, epochs.load(store), timedelta(seconds=-1))
+    epochs.expire(store, history.load(store), timedelta(seconds=-1))
     gone = before - {info.key for info in store.list("")}
     assert gone == {"retained/0000000001-0000.arrow"}
     assert waiting in before

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from wgtwo.events.v0 import events_pb2 as v0
-from wgtwo_pipeline.lake import epochs
+from wgtwo_pipeline.lake import history
 from wgtwo_pipeline.lake.journal import SegmentWriter, Source
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation
@@ -69,7 +69,7 @@ def published(
         )
         _, process.returncode, usage = os.wait4(process.pid, 0)
     assert process.returncode == 0, (folder / "log").read_text()
-    past = epochs.load(open_store(LakeLocation(str(lake))))
+    past = history.load(open_store(LakeLocation(str(lake))))
     assert past.totals.published == count
     return usage.ru_maxrss / 1024, past.committed
 

@@ -6,7 +6,7 @@ import lakes
 import pyarrow.parquet as pq
 import pytest
 from wgtwo_pipeline.audit import audit
-from wgtwo_pipeline.lake import epochs, journal, positions, retained
+from wgtwo_pipeline.lake import epochs, history, journal, positions, retained
 from wgtwo_pipeline.lake.manifest import sealed_key
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation
@@ -83,14 +83,14 @@ def test_what_cannot_be_read_is_counted_and_kept_and_published_once_it_is_restor
     lakes.journal(store, lakes.sms(5))
     assert lakes.publish(store).unreadable == 0
     assert sequences(store) == [1, 4, 5]
-    assert key in epochs.load(store).unreadable
-    assert good not in epochs.load(store).unreadable
+    assert key in history.load(store).unreadable
+    assert good not in history.load(store).unreadable
 
     replace(store, key, whole)
     manifest = lakes.publish(store)
     assert (manifest.received, manifest.published, manifest.restored) == (2, 2, (key,))
     assert sequences(store) == [1, 2, 3, 4, 5]
-    assert not epochs.load(store).unreadable
+    assert not history.load(store).unreadable
     assert list(journal.segments(store)) == []
     assert findings(store) == set()
 
@@ -104,12 +104,12 @@ def test_what_cannot_be_read_is_remembered_by_checkpoints(store, monkeypatch):
     for number in range(2, 5):
         lakes.journal(store, lakes.sms(number))
         lakes.publish(store)
-    past = epochs.load(store)
+    past = history.load(store)
     assert past.base.epoch == 3
     assert (list(past.unreadable), past.totals.unreadable) == ([key], 1)
     replace(store, key, whole)
     lakes.publish(store)
-    assert epochs.load(store).base.unreadable == ()
+    assert history.load(store).base.unreadable == ()
     assert sequences(store) == [1, 2, 3, 4]
     assert findings(store) == set()
 

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_store import MemoryStore
 from wgtwo_pipeline.errors import CorruptError
-from wgtwo_pipeline.lake import checkpoint, epochs
+from wgtwo_pipeline.lake import checkpoint, epochs, history
 from wgtwo_pipeline.lake import manifest as m
+from wgtwo_pipeline.lake.outcomes import Outcome, combine
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAYS = [date(2026, 11, 23), date(2026, 11, 24)]
@@ -16,7 +17,7 @@ TABLES = ["sms", "voice", "quarantine"]
 counts = st.integers(0, 1000)
 moments = st.integers(0, 10**12).map(lambda us: NOON + timedelta(microseconds=us))
 parts = st.builds(
-    m.Outcome,
+    Outcome,
     received=counts,
     subscriptions=st.dictionaries(st.sampled_from("ab"), st.builds(m.Received, counts, moments)),
     tables=st.dictionaries(st.sampled_from(TABLES), st.builds(m.TableCount, counts, counts, counts)),
@@ -42,14 +43,14 @@ def commit(store, number, part, files, restored=()):
         )
         for k, (table, day, rows, moment) in enumerate(files)
     )
-    manifest = m.combine(number, NOON, number - 1, [part, m.Outcome(files=listed)], restored)
+    manifest = combine(number, NOON, number - 1, [part, Outcome(files=listed)], restored)
     store.create(m.manifest_key(number), manifest.to_bytes())
     return manifest
 
 
-def lake(history):
+def lake(committed):
     store = MemoryStore()
-    for number, (part, files, restored) in enumerate(history, 1):
+    for number, (part, files, restored) in enumerate(committed, 1):
         commit(store, number, part, files, restored)
     return store
 
@@ -63,19 +64,19 @@ def files_of(store, past):
 
 
 @settings(max_examples=40, deadline=None)
-@given(history=st.lists(epoch, min_size=1, max_size=6), data=st.data())
-def test_a_history_is_the_same_with_checkpoints_and_without(history, data):
+@given(committed=st.lists(epoch, min_size=1, max_size=6), data=st.data())
+def test_a_history_is_the_same_with_checkpoints_and_without(committed, data):
     """Files, totals, what is unreadable and what is retired: whatever epochs have checkpoints."""
-    store = lake(history)
-    plain = epochs.load(store)
+    store = lake(committed)
+    plain = history.load(store)
     expected = files_of(store, plain)
-    for last in sorted(data.draw(st.sets(st.integers(1, len(history)), max_size=3))):
-        past = epochs.load(store)
+    for last in sorted(data.draw(st.sets(st.integers(1, len(committed)), max_size=3))):
+        past = history.load(store)
         wanted = [each for each in past.manifests if each.epoch <= last]
         if wanted:
             checkpoint.write(store, past.base, wanted)
             checkpoint.write(store, past.base, wanted)  # again: no harm
-    short = epochs.load(store)
+    short = history.load(store)
     assert short.committed == plain.committed
     assert short.retired_through == plain.retired_through
     assert short.totals == plain.totals
@@ -87,8 +88,8 @@ def test_a_history_is_the_same_with_checkpoints_and_without(history, data):
 def test_all_files_are_there_in_order():
     """Without a partition, a checkpoint gives the files of all."""
     files = [("voice", DAYS[1], 1, NOON), ("sms", DAYS[1], 2, NOON), ("sms", DAYS[0], 3, NOON)]
-    store = lake([(m.Outcome(), files, ())])
-    checkpoint.write(store, checkpoint.Checkpoint(), epochs.load(store).manifests)
+    store = lake([(Outcome(), files, ())])
+    checkpoint.write(store, checkpoint.Checkpoint(), history.load(store).manifests)
     found = checkpoint.newest(store).files(store)
     assert [(file.table, file.date, file.rows) for file in found] == [
         *(("sms", DAYS[0], 3), ("sms", DAYS[1], 2), ("voice", DAYS[1], 1)),
@@ -104,8 +105,8 @@ def test_before_the_first_epoch_there_is_nothing():
 
 def test_the_newest_counts_and_a_known_one_is_not_read_again():
     """Later numbers win; where there is none newer, the known one is returned as it is."""
-    store = lake([(m.Outcome(), [], ())] * 2)
-    past = epochs.load(store)
+    store = lake([(Outcome(), [], ())] * 2)
+    past = history.load(store)
     checkpoint.write(store, past.base, past.manifests[:1])
     first = checkpoint.newest(store)
     assert checkpoint.newest(store, first) is first
@@ -116,26 +117,26 @@ def test_the_newest_counts_and_a_known_one_is_not_read_again():
 @pytest.mark.parametrize("damage", [lambda data: data[:-5], lambda data: b"", lambda data: b"PAR1" * 9])
 def test_a_torn_checkpoint_asks_to_be_deleted(damage):
     """One clear sentence; and without it everything is as before."""
-    store = lake([(m.Outcome(), [], ())])
-    past = epochs.load(store)
+    store = lake([(Outcome(), [], ())])
+    past = history.load(store)
     checkpoint.write(store, past.base, past.manifests)
     (key,) = store.keys(checkpoint.ROOT)
     store.overwrite(key, damage(bytes(store.read(key))))
     with pytest.raises(CorruptError, match=f"{key} is no checkpoint.*delete it"):
-        epochs.load(store)
+        history.load(store)
     store.delete([key])
-    assert epochs.load(store) == past
+    assert history.load(store) == past
 
 
 def test_one_is_written_when_it_is_due(monkeypatch):
     """After so many epochs, by whoever commits."""
     monkeypatch.setattr(epochs, "CHECKPOINT_EVERY_EPOCHS", 3)
-    store = lake([(m.Outcome(), [], ())] * 2)
-    epochs.expire(store, epochs.load(store), timedelta(days=1))
+    store = lake([(Outcome(), [], ())] * 2)
+    epochs.expire(store, history.load(store), timedelta(days=1))
     assert not store.keys(checkpoint.ROOT)
-    commit(store, 3, m.Outcome(), [])
-    epochs.expire(store, epochs.load(store), timedelta(days=1))
-    assert epochs.load(store).base.epoch == 3
+    commit(store, 3, Outcome(), [])
+    epochs.expire(store, history.load(store), timedelta(days=1))
+    assert history.load(store).base.epoch == 3
 
 
 def test_older_ones_go_after_a_day_and_the_newest_stays(monkeypatch):
@@ -144,8 +145,8 @@ def test_older_ones_go_after_a_day_and_the_newest_stays(monkeypatch):
     store = MemoryStore()
     long_ago = datetime.now(UTC) - timedelta(days=2)
     for number in (1, 2, 3):
-        commit(store, number, m.Outcome(), [("sms", DAYS[0], 1, NOON)])
-        epochs.expire(store, epochs.load(store), timedelta(days=1))
+        commit(store, number, Outcome(), [("sms", DAYS[0], 1, NOON)])
+        epochs.expire(store, history.load(store), timedelta(days=1))
         if number < 3:
             key = f"{checkpoint.ROOT}{number:010d}.parquet"
             store.overwrite(key, bytes(store.read(key)), long_ago)
@@ -153,7 +154,7 @@ def test_older_ones_go_after_a_day_and_the_newest_stays(monkeypatch):
             checkpoint.expire(store, datetime.now(UTC))
             assert store.keys(checkpoint.ROOT) == [key], "it is the newest, however old"
     assert store.keys(checkpoint.ROOT) == [f"{checkpoint.ROOT}0000000003.parquet"]
-    commit(store, 4, m.Outcome(), [])
-    epochs.expire(store, epochs.load(store), timedelta(0))
+    commit(store, 4, Outcome(), [])
+    epochs.expire(store, history.load(store), timedelta(0))
     assert store.keys(checkpoint.ROOT) == [f"{checkpoint.ROOT}{number:010d}.parquet" for number in (3, 4)]
-    assert len(files_of(store, epochs.load(store))["sms", DAYS[0]]) == 3
+    assert len(files_of(store, history.load(store))["sms", DAYS[0]]) == 3

@@ -9,11 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_store import MemoryStore
 from wgtwo_pipeline.errors import CorruptError
-from wgtwo_pipeline.lake import epochs, journal, retained
+from wgtwo_pipeline.lake import epochs, history, journal, retained
 from wgtwo_pipeline.lake.epochs import Limits
 from wgtwo_pipeline.lake.journal import SegmentName, Source
 from wgtwo_pipeline.lake.manifest import (
-    Outcome,
     Parameters,
     Received,
     SegmentRef,
@@ -22,6 +21,7 @@ from wgtwo_pipeline.lake.manifest import (
     manifest_key,
     sealed_key,
 )
+from wgtwo_pipeline.lake.outcomes import Outcome
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SOURCE = Source("v0.test", "v0", "Subscribe")
@@ -68,7 +68,7 @@ def outcome(sealed, published=None, unreadable=()):
 def publish(store, limits=LIMITS):
     sealed = seal(store, limits)
     manifest = epochs.commit(store, sealed, [outcome(sealed)])
-    epochs.retire(store, epochs.load(store))
+    epochs.retire(store, history.load(store))
     return sealed, manifest
 
 
@@ -135,7 +135,7 @@ def test_heartbeats_before_a_large_segment_do_not_block_it(store):
     after = put(store, 1, seconds=2)
     sealed = seal(store, Limits(rows=10))
     assert keys(sealed) == [beat, large]
-    assert epochs.waiting(store, epochs.load(store), LATER)
+    assert epochs.waiting(store, history.load(store), LATER)
     epochs.commit(store, sealed, [outcome(sealed)])
     assert keys(seal(store)) == [after]
 
@@ -202,7 +202,7 @@ def test_a_stale_publisher_cannot_seal_what_is_committed(store):
         store.before_create = lambda key: None
         other = epochs.seal(store, PARAMETERS, LIMITS, "other")
         epochs.commit(store, other, [outcome(other)])
-        epochs.retire(store, epochs.load(store))
+        epochs.retire(store, history.load(store))
         put(store, 1, seconds=5)
 
     store.before_create = meanwhile
@@ -216,7 +216,7 @@ def test_a_stale_publisher_cannot_seal_what_is_committed(store):
 def test_only_what_was_there_is_waited_for(store):
     """What comes after `until` is left to the next time."""
     put(store, 1, seconds=10)
-    past = epochs.load(store)
+    past = history.load(store)
     assert not epochs.waiting(store, past, NOON + timedelta(seconds=9))
     assert epochs.waiting(store, past, NOON + timedelta(seconds=10))
 
@@ -225,7 +225,7 @@ def test_an_open_epoch_waits(store):
     """Whatever its age: somebody was killed."""
     put(store, 1)
     seal(store)
-    assert epochs.waiting(store, epochs.load(store), NOON - timedelta(days=1))
+    assert epochs.waiting(store, history.load(store), NOON - timedelta(days=1))
 
 
 # Groups
@@ -266,7 +266,7 @@ def test_a_commit_is_read_back(store):
     """What was committed is the history, for everyone."""
     put(store, 3)
     _, manifest = publish(store)
-    past = epochs.load(store)
+    past = history.load(store)
     assert past.committed == 1
     assert past.manifests == (manifest,)
     assert past.subscriptions["v0.test"] == Received(3, NOON)
@@ -279,7 +279,7 @@ def test_what_does_not_add_up_is_not_committed(store, wrong):
     sealed = seal(store)
     with pytest.raises(CorruptError, match=r"epoch 1 does not add up: sealed 3, received 3"):
         epochs.commit(store, sealed, [outcome(sealed, **wrong)])
-    assert epochs.load(store).committed == 0
+    assert history.load(store).committed == 0
 
 
 def test_an_outcome_that_is_missing_is_noticed(store):
@@ -309,7 +309,7 @@ def test_commits_that_race_give_one_manifest(store):
 
     store.before_create = meanwhile
     late = epochs.commit(store, sealed, [outcome(sealed)])
-    assert late == epochs.load(store).manifests[0]
+    assert late == history.load(store).manifests[0]
 
 
 def test_unreadable_segments_stay_until_they_are_restored(store):
@@ -328,7 +328,7 @@ def test_unreadable_segments_stay_until_they_are_restored(store):
     again = seal(store)
     assert keys(again) == [torn]
     assert epochs.commit(store, again, [outcome(again)]).restored == (torn,)
-    assert not epochs.load(store).unreadable
+    assert not history.load(store).unreadable
 
 
 # Load
@@ -341,19 +341,19 @@ def test_a_missing_number_is_no_history(store):
         publish(store)
     store.delete([manifest_key(2)])
     with pytest.raises(CorruptError, match=r"epoch 2 is missing.*Restore it"):
-        epochs.load(store)
+        history.load(store)
 
 
 def test_loading_goes_on_where_it_was(store):
     """The manifests that are known are not read again, and the result is the same."""
     put(store, 1)
     publish(store)
-    known = epochs.load(store)
+    known = history.load(store)
     put(store, 1, seconds=1)
     publish(store)
     reads, read_many = [], store.read_many
     store.read_many = lambda keys, sizes=None: reads.extend(keys) or read_many(keys)
-    assert epochs.load(store, known) == epochs.load(store)
+    assert history.load(store, known) == history.load(store)
     assert reads[0] == manifest_key(2)
 
 
@@ -361,10 +361,10 @@ def test_the_history_before_an_epoch_is_the_same_for_everyone(store):
     """And there is none to build on once it is committed."""
     put(store, 1)
     sealed = seal(store)
-    assert epochs.before(store, 1).committed == 0
+    assert history.before(store, 1).committed == 0
     epochs.commit(store, sealed, [outcome(sealed)])
-    epochs._load_newer.cache_clear()
-    assert epochs.before(store, 1) is None
+    history._load_newer.cache_clear()
+    assert history.before(store, 1) is None
 
 
 def test_a_lake_that_was_emptied_begins_anew(store):
@@ -386,7 +386,7 @@ def test_only_committed_segments_are_deleted(store):
     member = put(store, 1, seconds=1)
     seal(store)
     waiting = put(store, 1, seconds=2)
-    epochs.retire(store, epochs.load(store))
+    epochs.retire(store, history.load(store))
     assert store.keys("journal/") == [member, waiting]
 
 
@@ -402,7 +402,7 @@ def test_retained_copies_expire_by_age_and_only_of_committed_epochs(store):
     for key in (old, of_open, strange):
         store.overwrite(key, b"", long_ago)
     store.overwrite(fresh, b"")
-    epochs.expire(store, epochs.load(store), timedelta(days=1))
+    epochs.expire(store, history.load(store), timedelta(days=1))
     assert store.keys(retained.ROOT) == [fresh, of_open, strange]
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wgtwo_pipeline.errors import CorruptError
 from wgtwo_pipeline.lake import manifest as m
+from wgtwo_pipeline.lake.outcomes import Outcome, combine
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 moments = st.integers(-(10**16), 10**16).map(lambda us: NOON + timedelta(microseconds=us))
@@ -22,7 +23,7 @@ files = st.builds(
     m.TableFile, keys, st.sampled_from(["sms", "voice"]), st.dates(), counts, counts, keys, moments, moments
 )
 outcomes = st.builds(
-    m.Outcome,
+    Outcome,
     received=counts,
     subscriptions=st.dictionaries(st.sampled_from("ab"), st.builds(m.Received, counts, moments)),
     tables=table_counts,
@@ -46,7 +47,7 @@ def test_a_seal_is_read_as_it_was_written(seal):
 @given(parts=st.lists(outcomes, max_size=4), epoch=st.integers(1, 10**9))
 def test_a_manifest_is_read_as_it_was_written(parts, epoch):
     """With every count, file and time."""
-    manifest = m.combine(epoch, NOON, epoch - 1, parts, ["restored"])
+    manifest = combine(epoch, NOON, epoch - 1, parts, ["restored"])
     assert m.Manifest.from_bytes("key", manifest.to_bytes()) == manifest
 
 
@@ -56,7 +57,7 @@ def test_outcomes_add_up_in_any_order(parts, data):
     """A runner passes them on as it likes; whoever commits writes the same bytes."""
     mixed = data.draw(st.permutations(parts))
     unique = len({file.key for part in parts for file in part.files}) == sum(len(p.files) for p in parts)
-    first, second = (m.combine(3, NOON, 2, each) for each in (parts, mixed))
+    first, second = (combine(3, NOON, 2, each) for each in (parts, mixed))
     assert first.received == second.received == sum(part.received for part in parts)
     assert (first.tables, first.subscriptions, first.reasons) == (
         *(second.tables, second.subscriptions, second.reasons),
@@ -69,7 +70,7 @@ def test_outcomes_add_up_in_any_order(parts, data):
 @given(parts=st.lists(outcomes, min_size=1, max_size=4))
 def test_what_is_balanced_accounts_for_every_delivery(parts):
     """received = published + duplicates + quarantined + erased + unreadable, and nothing else is balanced."""
-    manifest = m.combine(1, NOON, 0, parts)
+    manifest = combine(1, NOON, 0, parts)
     ended = sum(
         count.published + count.duplicates + count.erased for part in parts for count in part.tables.values()
     )
@@ -90,7 +91,7 @@ def test_what_is_neither_is_named(data, kind):
 
 def test_a_lake_of_a_newer_format_asks_for_a_newer_version():
     """And is not read half."""
-    raw = json.loads(m.combine(1, NOON, 0, []).to_bytes()) | {"format": 2}
+    raw = json.loads(combine(1, NOON, 0, []).to_bytes()) | {"format": 2}
     with pytest.raises(CorruptError, match="use a newer version"):
         m.Manifest.from_bytes("key", json.dumps(raw).encode())
 
@@ -111,9 +112,9 @@ def test_keys_sort_by_number():
 def test_what_was_restored_is_unreadable_no_more():
     """Until it is found unreadable again."""
     lost, other = (m.Unreadable(key, 1, "torn") for key in ("a", "b"))
-    nothing = m.combine(1, NOON, 0, [])
-    restoring = m.combine(2, NOON, 1, [], ["a"])
-    again = m.combine(3, NOON, 2, [m.Outcome(unreadable=(lost,))], ["a"])
+    nothing = combine(1, NOON, 0, [])
+    restoring = combine(2, NOON, 1, [], ["a"])
+    again = combine(3, NOON, 2, [Outcome(unreadable=(lost,))], ["a"])
     assert m.still_unreadable([lost, other], [nothing]) == (lost, other)
     assert m.still_unreadable([lost, other], [nothing, restoring]) == (other,)
     assert set(m.still_unreadable([lost, other], [restoring, again])) == {lost, other}
@@ -122,6 +123,6 @@ def test_what_was_restored_is_unreadable_no_more():
 def test_dates_and_tables_stand_in_a_manifest_as_words():
     """So that people and other programs can read it."""
     file = m.TableFile("k", "sms", date(2026, 11, 23), 1, 2, "00", NOON, NOON)
-    raw = json.loads(m.combine(1, NOON, 0, [m.Outcome(files=(file,))]).to_bytes())
+    raw = json.loads(combine(1, NOON, 0, [Outcome(files=(file,))]).to_bytes())
     assert raw["files"][0]["date"] == "2026-11-23"
     assert raw["files"][0]["min_timestamp"] == "2026-11-23T12:00:00.000000Z"

@@ -18,7 +18,7 @@ from wgtwo_pipeline.errors import (
     PipelineError,
     ServiceError,
 )
-from wgtwo_pipeline.lake import epochs
+from wgtwo_pipeline.lake import epochs, history
 from wgtwo_pipeline.lake.manifest import Parameters, manifest_key
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation
@@ -44,7 +44,7 @@ def run(store, **limits):
     pipeline = beam.Pipeline(options=OPTIONS)
     flows.publish(pipeline, settings(store, **limits))
     pipeline.run().wait_until_finish()
-    return epochs.load(store)
+    return history.load(store)
 
 
 def publisher(store, **limits):
@@ -107,7 +107,7 @@ def test_a_publisher_that_was_killed_is_made_up_for(store):
     lakes.publish(store, commits=False, writes=("sms",))
     half = objects(store)
     assert half
-    assert epochs.load(store).committed == 0
+    assert history.load(store).committed == 0
     run(store)
     whole = objects(store)
     assert {key: whole[key] for key in half} == half
@@ -132,7 +132,7 @@ def test_publishers_that_race_publish_once(store):
     for thread in threads:
         thread.join(60)
     assert not errors
-    assert epochs.load(store).committed == 1
+    assert history.load(store).committed == 1
     assert sequences(store) == list(range(20))
 
 

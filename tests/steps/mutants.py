@@ -17,7 +17,17 @@ from wgtwo_pipeline.errors import AlreadyExistsError, LakeError
 from wgtwo_pipeline.events import tables
 from wgtwo_pipeline.ingest import ack, session, subscribe
 from wgtwo_pipeline.ingest.session import IngestSettings, Session
-from wgtwo_pipeline.lake import checkpoint, deduplicate, epochs, journal, manifest, positions, retained
+from wgtwo_pipeline.lake import (
+    checkpoint,
+    deduplicate,
+    epochs,
+    history,
+    journal,
+    manifest,
+    outcomes,
+    positions,
+    retained,
+)
 from wgtwo_pipeline.publish import rooms, write
 from world import ZIGZAG, Choice, Fault, World
 
@@ -133,10 +143,10 @@ def _seal_at_once(patches):
     """The next number, whatever has become of the last."""
 
     def seal(store, parameters, limits, writer):
-        past = epochs.load(store)
+        past = history.load(store)
         epochs.retire(store, past)
         seals = [info.key for info in store.list(manifest.EPOCHS) if info.key.endswith("sealed.json")]
-        members = epochs._choose(epochs.backlog(store, past), limits)
+        members = epochs._choose(history.backlog(store, past), limits)
         if not any(segment.rows for segment in members):
             return None
         new = manifest.Sealed(len(seals) + 1, epochs.datetime.now(UTC), writer, parameters, tuple(members))
@@ -147,7 +157,7 @@ def _seal_at_once(patches):
 
 
 def _only_newer(patches):
-    original = epochs.backlog
+    original = history.backlog
 
     def backlog(store, past):
         last = ""
@@ -156,11 +166,11 @@ def _only_newer(patches):
             last = max(s.key for s in manifest.Sealed.from_bytes(key, store.read(key)).segments)
         return (info for info in original(store, past) if info.key > last)
 
-    patches.setattr(epochs, "backlog", backlog)
+    patches.setattr(history, "backlog", backlog)
 
 
 def _forget_what_is_held(patches):
-    def combine(*arguments, original=manifest.combine):
+    def combine(*arguments, original=outcomes.combine):
         made = original(*arguments)
         return replace(made, retired_through=made.epoch)
 
@@ -184,7 +194,7 @@ def _drop_unknown(patches):
 
 def _without_accounting(patches):
     def commit(store, sealed, outcomes):
-        made = manifest.combine(sealed.epoch, epochs.datetime.now(UTC), sealed.epoch - 1, outcomes)
+        made = outcomes.combine(sealed.epoch, epochs.datetime.now(UTC), sealed.epoch - 1, outcomes)
         with contextlib.suppress(AlreadyExistsError):
             store.create(manifest.manifest_key(sealed.epoch), made.to_bytes())
         return made
@@ -243,7 +253,7 @@ def _not_within_the_epoch(patches):
 
 
 def _not_against_earlier_epochs(patches):
-    patches.setattr(epochs.History, "files", lambda *_: [])
+    patches.setattr(history.History, "files", lambda *_: [])
 
 
 def _without_the_checkpoint(patches):
@@ -251,13 +261,13 @@ def _without_the_checkpoint(patches):
 
 
 def _old_history(patches):
-    original, kept = epochs.before, {}
+    original, kept = history.before, {}
 
     def before(store, epoch):
         past = original(store, epoch)
         return past and kept.setdefault(store, past)
 
-    patches.setattr(epochs, "before", before)
+    patches.setattr(history, "before", before)
 
 
 def _only_the_same_time_range(patches):
@@ -281,7 +291,7 @@ def _own_parameters(patches):
         files = original(self.store, rows, table, epoch, mine)
         reasons = write.reasons(rows) if table == rooms.QUARANTINE else {}
         count = manifest.TableCount(published=len(rows), duplicates=came - len(rows))
-        yield epoch, manifest.Outcome(tables={table: count}, files=tuple(files), reasons=reasons)
+        yield epoch, outcomes.Outcome(tables={table: count}, files=tuple(files), reasons=reasons)
 
     patches.setattr(rooms.Write, "process", process)
 

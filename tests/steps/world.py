@@ -24,7 +24,7 @@ from wgtwo_pipeline.errors import LakeError
 from wgtwo_pipeline.events import api
 from wgtwo_pipeline.ingest import ack, session, subscribe, worker
 from wgtwo_pipeline.ingest.session import IngestSettings, Member
-from wgtwo_pipeline.lake import deduplicate, epochs, journal
+from wgtwo_pipeline.lake import deduplicate, epochs, history, journal
 from wgtwo_pipeline.lake.manifest import Parameters
 from wgtwo_pipeline.publish import rooms
 from wgtwo_pipeline.run import jobs
@@ -476,11 +476,9 @@ class World:
                 "datetime": datetime_of(clock),
                 "CHECKPOINT_EVERY_EPOCHS": self.story.checkpoint_every,
                 "_MANY_HEARTBEATS": 3,
-                **{
-                    name: PerProcess(self, getattr(epochs, name))
-                    for name in ("sealed", "descriptors", "_load_newer")
-                },
+                **{name: PerProcess(self, getattr(epochs, name)) for name in ("sealed", "descriptors")},
             },
+            history: {"_load_newer": PerProcess(self, history._load_newer)},
         }
         for module, names in fakes.items():
             for name, fake in names.items():

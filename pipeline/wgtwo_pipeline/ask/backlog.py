@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from wgtwo_pipeline.errors import NotFoundError
 from wgtwo_pipeline.events.decode import decode
 from wgtwo_pipeline.events.tables import MICROSECONDS, current_descriptors
-from wgtwo_pipeline.lake import epochs, journal
+from wgtwo_pipeline.lake import history, journal
 from wgtwo_pipeline.lake.store import Store
 
 _LOG = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def _groups(store: Store) -> Iterator[tuple[journal.Source, pa.Table]]:
 
 
 def _segments(store: Store) -> Iterator[tuple[str, journal.Segment]]:
-    keys = [info.key for info in epochs.backlog(store, epochs.load(store)) if not _is_empty(info.key)]
+    keys = [info.key for info in history.backlog(store, history.load(store)) if not _is_empty(info.key)]
     for key, segment in journal.read(store, keys):
         if isinstance(segment, journal.Segment):
             yield key, segment

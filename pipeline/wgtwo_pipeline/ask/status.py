@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from wgtwo_pipeline.ask.render import duration, size, text_table
 from wgtwo_pipeline.ask.settings import Reading
-from wgtwo_pipeline.lake import checkpoint, epochs, journal, positions, retained
+from wgtwo_pipeline.lake import checkpoint, history, journal, positions, retained
 from wgtwo_pipeline.lake.manifest import Manifest, Sealed, TableCount, Unreadable, iso, manifest_key
 from wgtwo_pipeline.lake.open import open_to_read
 from wgtwo_pipeline.lake.store import ObjectInfo, Store
@@ -85,7 +85,7 @@ def collect(store: Store) -> Status:
     """Looks at a lake. Raises LakeError."""
     # The journal is listed after the manifests: what is committed in between is missing in both counts, never
     # in both.
-    past = epochs.load(store)
+    past = history.load(store)
     totals = past.totals
     holdings = _holdings(past.base.read(store), past.manifests, totals.tables)
     return Status(
@@ -96,8 +96,8 @@ def collect(store: Store) -> Status:
         totals=totals,
         quarantine=holdings.pop(QUARANTINE, Holding(0, 0, 0, 0, None)),
         tables=holdings,
-        open_epoch=epochs.open_epoch(store, past),
-        journal=_waiting(epochs.backlog(store, past)),
+        open_epoch=history.open_epoch(store, past),
+        journal=_waiting(history.backlog(store, past)),
         retained=_copies(store.list(retained.ROOT)),
         unreadable=tuple(past.unreadable.values()),
         gaps=tuple(positions.gaps(store)),
@@ -130,7 +130,7 @@ def _holdings(
     }
 
 
-def _committed_at(store: Store, past: epochs.History) -> datetime | None:
+def _committed_at(store: Store, past: history.History) -> datetime | None:
     if past.manifests:
         return past.manifests[-1].committed_at
     if past.committed == 0:

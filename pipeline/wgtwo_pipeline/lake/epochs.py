@@ -1,4 +1,4 @@
-"""Epochs: which segments are published together, and what has been published.
+"""Epochs: which segments are published together, and the order in which that is done.
 
 Epoch n is sealed by one put-if-absent, only when n-1 is committed; it is committed by another. There is no
 leader: whoever comes second finds the object there, and does or has done the same work. Everything here may
@@ -10,28 +10,22 @@ import hashlib
 import heapq
 import logging
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from wgtwo_pipeline.errors import AlreadyExistsError, CorruptError, NotFoundError
-from wgtwo_pipeline.lake import checkpoint, journal, retained
+from wgtwo_pipeline.lake import checkpoint, history, journal, retained
 from wgtwo_pipeline.lake.manifest import (
-    EPOCHS,
     Manifest,
-    Outcome,
     Parameters,
-    Received,
     Sealed,
     SegmentRef,
-    TableFile,
-    Unreadable,
-    combine,
     manifest_key,
     sealed_key,
-    still_unreadable,
 )
+from wgtwo_pipeline.lake.outcomes import Outcome, combine
 from wgtwo_pipeline.lake.store import ObjectInfo, Store
 
 _LOG = logging.getLogger(__name__)
@@ -57,110 +51,11 @@ class Limits:
     segments: int = 50_000
 
 
-@dataclass(frozen=True)
-class History:
-    """What the committed epochs published, up to one epoch. Two loads up to the same epoch are equal."""
-
-    base: checkpoint.Checkpoint
-    manifests: tuple[Manifest, ...] = ()
-    """Those after the checkpoint, in order."""
-
-    @property
-    def committed(self) -> int:
-        """The last committed epoch; 0 before the first."""
-        return self.manifests[-1].epoch if self.manifests else self.base.epoch
-
-    @property
-    def retired_through(self) -> int:
-        """Up to this epoch no segment is in the journal any more."""
-        return self.manifests[-1].retired_through if self.manifests else self.base.retired_through
-
-    @property
-    def unreadable(self) -> dict[str, Unreadable]:
-        """The segments that no epoch could read so far, by key. They stay in the journal, to be restored."""
-        return {each.key: each for each in still_unreadable(self.base.unreadable, self.manifests)}
-
-    @property
-    def totals(self) -> checkpoint.Totals:
-        """Sums over all epochs."""
-        return self.base.totals.plus(self.manifests)
-
-    @property
-    def subscriptions(self) -> dict[str, Received]:
-        """What each subscription delivered."""
-        return self.totals.subscriptions
-
-    def files(self, store: Store, table: str, day: date) -> list[TableFile]:
-        """The files of one partition, of all epochs."""
-        recent = (file for manifest in self.manifests for file in manifest.files)
-        return [
-            *self.base.files(store, table, day),
-            *(file for file in recent if file.table == table and file.date == day),
-        ]
-
-
-def load(store: Store, known: History | None = None) -> History:
-    """Reads what is committed by now: the newest checkpoint and the manifests after it, or after `known`.
-
-    Raises CorruptError where the numbers have a gap.
-    """
-    newest = checkpoint.newest(store, known.base if known else None)
-    past = known if known and known.base == newest else History(newest)
-    keys = [
-        info.key
-        for info in store.list(EPOCHS, after=manifest_key(past.committed))
-        if info.key.endswith("/manifest.json")
-    ]
-    manifests = [
-        Manifest.from_bytes(key, data) for key, data in zip(keys, store.read_many(keys), strict=True)
-    ]
-    for expected, manifest in enumerate(manifests, past.committed + 1):
-        if manifest.epoch != expected:
-            raise CorruptError(
-                f"epoch {expected} is missing in {EPOCHS}: {manifest_key(manifest.epoch)} is there, its "
-                "predecessor is not. Restore it from a version or copy of the bucket"
-            )
-    return History(past.base, past.manifests + tuple(manifests))
-
-
-def open_epoch(store: Store, past: History) -> Sealed | None:
-    """The sealed epoch that is not committed yet, if there is one."""
-    key = sealed_key(past.committed + 1)
-    try:
-        return Sealed.from_bytes(key, store.read(key))
-    except NotFoundError:
-        return None
-
-
-def held(store: Store, past: History) -> set[str]:
-    """The segments that committed epochs hold, have read, and that may still be in the journal."""
-    keys = [sealed_key(epoch) for epoch in range(past.retired_through + 1, past.committed + 1)]
-    seals = (Sealed.from_bytes(key, data) for key, data in zip(keys, store.read_many(keys), strict=True))
-    return {segment.key for seal in seals for segment in seal.segments} - past.unreadable.keys()
-
-
-def backlog(store: Store, past: History) -> Iterator[ObjectInfo]:
-    """The segments in the journal that wait to be published, in ascending order of keys.
-
-    Those that no committed epoch holds, and those that one holds, could not read, and that have been restored since.
-    """
-    published, unreadable = held(store, past), past.unreadable
-    for info in journal.segments(store):
-        if info.key not in published and (info.key not in unreadable or _is_whole(store, info)):
-            yield info
-
-
-def _is_whole(store: Store, info: ObjectInfo) -> bool:
-    if info.size > journal.MOST_BYTES:
-        return False
-    return all(isinstance(found, journal.Segment) for _, found in journal.read(store, [info.key]))
-
-
-def waiting(store: Store, past: History, until: datetime) -> bool:
+def waiting(store: Store, past: history.History, until: datetime) -> bool:
     """Whether there is something to publish: an open epoch, or segments from before `until` worth one."""
-    if open_epoch(store, past):
+    if history.open_epoch(store, past):
         return True
-    names = (journal.SegmentName.parse(info.key) for info in backlog(store, past))
+    names = (journal.SegmentName.parse(info.key) for info in history.backlog(store, past))
     older = (name for name in names if name.created_at <= until)
     return any(name.rows or number >= _MANY_HEARTBEATS for number, name in enumerate(older, 1))
 
@@ -172,12 +67,12 @@ def seal(store: Store, parameters: Parameters, limits: Limits, writer: str) -> S
     writer's segment may appear hours late under an old name. A few heartbeats alone make no epoch. When this returns,
     no segment of an earlier epoch is in the journal, but for those that could not be read.
     """
-    past = load(store)
+    past = history.load(store)
     retire(store, past)
-    existing = open_epoch(store, past)
+    existing = history.open_epoch(store, past)
     if existing:
         return existing
-    members = _choose(backlog(store, past), limits)
+    members = _choose(history.backlog(store, past), limits)
     if not any(segment.rows for segment in members) and len(members) < _MANY_HEARTBEATS:
         return None
     _forget()
@@ -232,21 +127,10 @@ def keep_descriptors(store: Store, data: bytes) -> str:
     return sha256
 
 
-def before(store: Store, epoch: int) -> History | None:
-    """The history that an epoch builds on: the same for everyone; None if the epoch is committed already."""
-    past = _load_newer(store, epoch - 1)
-    return past if past.committed < epoch else None
-
-
-@lru_cache(maxsize=2)
-def _load_newer(store: Store, _at_least: int) -> History:
-    return load(store)
-
-
 def _forget() -> None:
     """Drops what is cached by epoch: a lake that was emptied meanwhile begins again at epoch 1."""
     sealed.cache_clear()
-    _load_newer.cache_clear()
+    history.forget()
 
 
 @dataclass(frozen=True)
@@ -288,7 +172,7 @@ def commit(store: Store, sealed: Sealed, outcomes: Iterable[Outcome]) -> Manifes
     key = manifest_key(sealed.epoch)
     with contextlib.suppress(NotFoundError):
         return Manifest.from_bytes(key, store.read(key))
-    past = before(store, sealed.epoch)
+    past = history.before(store, sealed.epoch)
     unread = past.unreadable if past else {}
     restored = [segment.key for segment in sealed.segments if segment.key in unread]
     manifest = combine(sealed.epoch, datetime.now(UTC), sealed.epoch - 1, outcomes, restored)
@@ -312,18 +196,18 @@ def commit(store: Store, sealed: Sealed, outcomes: Iterable[Outcome]) -> Manifes
     return manifest
 
 
-def retire(store: Store, past: History) -> None:
+def retire(store: Store, past: history.History) -> None:
     """Deletes from the journal every segment that a committed epoch holds and has read.
 
     So listing the journal costs what waits, not what was. The retained copies that the manifests name replace
     them.
     """
-    published = held(store, past)
+    published = history.held(store, past)
     if published:
         store.delete([info.key for info in journal.segments(store) if info.key in published])
 
 
-def expire(store: Store, past: History, retention: timedelta) -> None:
+def expire(store: Store, past: history.History, retention: timedelta) -> None:
     """Deletes retained copies older than `retention`, of committed epochs only; writes a checkpoint when due."""
     horizon = datetime.now(UTC) - retention
     store.delete(

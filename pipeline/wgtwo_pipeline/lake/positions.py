@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from wgtwo_pipeline.errors import AlreadyExistsError, CorruptError
-from wgtwo_pipeline.lake import epochs, journal
+from wgtwo_pipeline.lake import history, journal
 from wgtwo_pipeline.lake.manifest import iso
 from wgtwo_pipeline.lake.store import Store
 
@@ -49,7 +49,7 @@ def covered_until(store: Store, subscription: str) -> datetime | None:
     """
     found = _newest_in_journal(store, subscription)
     # After the journal: what was published and deleted from it meanwhile is in the manifests now.
-    past = epochs.load(store).subscriptions.get(subscription)
+    past = history.load(store).subscriptions.get(subscription)
     return max((time for time in (found, past.covered_until if past else None) if time), default=None)
 
 

@@ -15,9 +15,10 @@ import pyarrow as pa
 
 from wgtwo_pipeline.events import tables
 from wgtwo_pipeline.events.decode import decode
-from wgtwo_pipeline.lake import deduplicate, epochs
-from wgtwo_pipeline.lake.manifest import Outcome, Parameters, Received, TableCount
+from wgtwo_pipeline.lake import deduplicate, epochs, history
+from wgtwo_pipeline.lake.manifest import Parameters, Received, TableCount
 from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.lake.outcomes import Outcome
 from wgtwo_pipeline.lake.retained import retain
 from wgtwo_pipeline.lake.store import LakeLocation, Store
 from wgtwo_pipeline.publish import write
@@ -137,7 +138,7 @@ class Deduplicate(Room):
     def process(self, element: tuple[Key, Iterable[tuple[int, bytes]]]) -> Iterator[Kept]:
         """The first delivery of an event counts: parts are put in order, whatever order the runner gave them."""
         (epoch, table, _), parts = element
-        past = epochs.before(self.store, epoch)
+        past = history.before(self.store, epoch)
         if past:  # else another publisher was faster
             rows = pa.concat_tables(_from_bytes(part) for _, part in sorted(parts))
             if table == QUARANTINE:
@@ -152,13 +153,15 @@ class Deduplicate(Room):
                 del part
                 yield Kept(epoch, table, kept, came)
 
-    def _kept(self, epoch: int, table: str, partition: str, rows: pa.Table, past: epochs.History) -> pa.Table:
+    def _kept(
+        self, epoch: int, table: str, partition: str, rows: pa.Table, past: history.History
+    ) -> pa.Table:
         sealed = epochs.sealed(self.store, epoch)
         catalog = tables.catalog(epochs.descriptors(self.store, sealed.parameters.descriptors))
         files = past.files(self.store, table, date.fromisoformat(partition[:10]))
         return deduplicate.rows(self.store, rows, catalog[table].identity, files)
 
-    def _quarantine(self, epoch: int, rows: pa.Table, past: epochs.History) -> Iterator[Kept]:
+    def _quarantine(self, epoch: int, rows: pa.Table, past: history.History) -> Iterator[Kept]:
         received = rows["date"].unique().to_pylist()
         days = sorted({day + timedelta(days=near) for day in received for near in (-1, 0, 1)})
         files = [file for day in days for file in past.files(self.store, QUARANTINE, day)]
@@ -188,7 +191,7 @@ class Commit(Room):
         """Commits, then deletes what the manifest covers."""
         epoch, outcomes = element
         yield epochs.commit(self.store, epochs.sealed(self.store, epoch), outcomes)
-        past = epochs.load(self.store, epochs.before(self.store, epoch))
+        past = history.load(self.store, history.before(self.store, epoch))
         epochs.retire(self.store, past)
         epochs.expire(self.store, past, timedelta(seconds=self._settings.retention_seconds))
 

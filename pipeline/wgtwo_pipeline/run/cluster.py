@@ -14,7 +14,7 @@ from typing import Any, Final
 import requests
 
 from wgtwo_pipeline.errors import ConfigurationError, LakeError, PipelineError
-from wgtwo_pipeline.lake import epochs, journal
+from wgtwo_pipeline.lake import history, journal
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation, Store
 from wgtwo_pipeline.run.children import Lifeline
@@ -106,7 +106,7 @@ class _Journaled:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._past: epochs.History | None = None
+        self._past: history.History | None = None
         self._writers: set[str] = set()
         self._most = 0
         self._connected = False
@@ -125,8 +125,8 @@ class _Journaled:
         return {"received": self._most, "journaled": self._most, "streams": int(self._connected)}
 
     def _count(self) -> int:
-        self._past = epochs.load(self._store, self._past)
-        names = [journal.SegmentName.parse(info.key) for info in epochs.backlog(self._store, self._past)]
+        self._past = history.load(self._store, self._past)
+        names = [journal.SegmentName.parse(info.key) for info in history.backlog(self._store, self._past)]
         self._writers = {name.writer for name in names}
         return self._past.totals.received + sum(name.rows for name in names)
 

@@ -17,7 +17,7 @@ from wgtwo_pipeline import errors, flows
 from wgtwo_pipeline.errors import ConfigurationError, JobError, LakeError, PipelineError, ServiceError
 from wgtwo_pipeline.events import api
 from wgtwo_pipeline.ingest.session import IngestSettings, Member
-from wgtwo_pipeline.lake import epochs
+from wgtwo_pipeline.lake import epochs, history
 from wgtwo_pipeline.lake.manifest import Manifest, Parameters
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.publish.rooms import PublishSettings
@@ -145,12 +145,12 @@ class Publisher:
         What comes meanwhile is left to the next time, so that epochs do not get small.
         """
         started_at = datetime.now(UTC)
-        past = epochs.load(self._store)
+        past = history.load(self._store)
         while epochs.waiting(self._store, past, started_at):
             pipeline = beam.Pipeline(options=options(self._config, streaming=False))
             flows.publish(pipeline, self._settings)
             self._run(pipeline)
-            now = epochs.load(self._store, past)
+            now = history.load(self._store, past)
             if now.committed == past.committed:
                 raise LakeError(
                     f"epoch {past.committed + 1} was not committed although its job ended; see the runner's log"

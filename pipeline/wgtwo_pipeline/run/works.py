@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from wgtwo_pipeline.errors import JobError, LakeError, PipelineError
-from wgtwo_pipeline.lake import epochs
+from wgtwo_pipeline.lake import history
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.run.children import Lifeline
 from wgtwo_pipeline.run.config import Config
@@ -55,7 +55,7 @@ def publish(config: Config, lifeline: Lifeline) -> None:
         started = time.monotonic()
         try:
             for manifest in publisher.publish_all():
-                totals = epochs.load(open_store(config.lake)).totals
+                totals = history.load(open_store(config.lake)).totals
                 lifeline.report(published=totals.published, epoch=manifest.epoch)
         except (LakeError, JobError) as error:
             if final:

@@ -6,7 +6,7 @@ import lakes
 import pytest
 from wgtwo_pipeline.ask import backlog
 from wgtwo_pipeline.ask.views import Views
-from wgtwo_pipeline.lake import epochs
+from wgtwo_pipeline.lake import history
 
 
 @pytest.fixture
@@ -88,11 +88,11 @@ def test_fresh_while_publishing(store, monkeypatch, moment):
     """A publisher that commits and deletes segments in the middle of it makes no event vanish or appear twice."""
     lakes.lake_of_two_days(store)
     more(store)
-    real_backlog, real_rows = epochs.backlog, backlog.rows
+    real_backlog, real_rows = history.backlog, backlog.rows
 
     def listed_then_published(store, past):
         found = list(real_backlog(store, past))
-        monkeypatch.setattr(epochs, "backlog", real_backlog)
+        monkeypatch.setattr(history, "backlog", real_backlog)
         lakes.publish(store)
         return found
 
@@ -106,14 +106,14 @@ def test_fresh_while_publishing(store, monkeypatch, moment):
             lakes.publish(store)
 
     if moment == "before reading":
-        monkeypatch.setattr(epochs, "backlog", listed_then_published)
+        monkeypatch.setattr(history, "backlog", listed_then_published)
     monkeypatch.setattr(backlog, "rows", read_then_published)
     with Views(store) as views:
         views.define(views.names, fresh=True)
         found = dict(views.connection.execute("SELECT type, count(*) FROM events GROUP BY ALL").fetchall())
         found |= {"quarantine": views.connection.execute("SELECT count(*) FROM quarantine").fetchall()[0][0]}
     monkeypatch.undo()
-    assert epochs.load(store).committed == 3
+    assert history.load(store).committed == 3
     assert found == FRESH
 
 

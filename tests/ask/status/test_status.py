@@ -6,7 +6,7 @@ from datetime import timedelta
 import lakes
 import pytest
 from wgtwo_pipeline.ask import status
-from wgtwo_pipeline.lake import checkpoint, epochs, positions
+from wgtwo_pipeline.lake import checkpoint, history, positions
 from wgtwo_pipeline.lake.manifest import iso
 
 
@@ -114,10 +114,10 @@ def test_a_checkpoint_changes_nothing(store, run):
     """The same is said of manifests and of the checkpoint that replaces them."""
     lakes.lake_of_two_days(store)
     before = status.collect(store)
-    past = epochs.load(store)
+    past = history.load(store)
     checkpoint.write(store, past.base, past.manifests)
     after = status.collect(store)
-    assert epochs.load(store).manifests == ()
+    assert history.load(store).manifests == ()
     assert vars(after) | {"at": None} == vars(before) | {"at": None}
 
 

@@ -1,0 +1,139 @@
+"""What is committed, and what waits: the lake as the next epoch finds it.
+
+Nothing here changes the lake.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+
+from wgtwo_pipeline.errors import CorruptError, NotFoundError
+from wgtwo_pipeline.lake import checkpoint, journal
+from wgtwo_pipeline.lake.manifest import (
+    EPOCHS,
+    Manifest,
+    Received,
+    Sealed,
+    TableFile,
+    Unreadable,
+    manifest_key,
+    sealed_key,
+    still_unreadable,
+)
+from wgtwo_pipeline.lake.store import ObjectInfo, Store
+
+
+@dataclass(frozen=True)
+class History:
+    """What the committed epochs published, up to one epoch. Two loads up to the same epoch are equal."""
+
+    base: checkpoint.Checkpoint
+    manifests: tuple[Manifest, ...] = ()
+    """Those after the checkpoint, in order."""
+
+    @property
+    def committed(self) -> int:
+        """The last committed epoch; 0 before the first."""
+        return self.manifests[-1].epoch if self.manifests else self.base.epoch
+
+    @property
+    def retired_through(self) -> int:
+        """Up to this epoch no segment is in the journal any more."""
+        return self.manifests[-1].retired_through if self.manifests else self.base.retired_through
+
+    @property
+    def unreadable(self) -> dict[str, Unreadable]:
+        """The segments that no epoch could read so far, by key. They stay in the journal, to be restored."""
+        return {each.key: each for each in still_unreadable(self.base.unreadable, self.manifests)}
+
+    @property
+    def totals(self) -> checkpoint.Totals:
+        """Sums over all epochs."""
+        return self.base.totals.plus(self.manifests)
+
+    @property
+    def subscriptions(self) -> dict[str, Received]:
+        """What each subscription delivered."""
+        return self.totals.subscriptions
+
+    def files(self, store: Store, table: str, day: date) -> list[TableFile]:
+        """The files of one partition, of all epochs."""
+        recent = (file for manifest in self.manifests for file in manifest.files)
+        return [
+            *self.base.files(store, table, day),
+            *(file for file in recent if file.table == table and file.date == day),
+        ]
+
+
+def load(store: Store, known: History | None = None) -> History:
+    """Reads what is committed by now: the newest checkpoint and the manifests after it, or after `known`.
+
+    Raises CorruptError where the numbers have a gap.
+    """
+    newest = checkpoint.newest(store, known.base if known else None)
+    past = known if known and known.base == newest else History(newest)
+    keys = [
+        info.key
+        for info in store.list(EPOCHS, after=manifest_key(past.committed))
+        if info.key.endswith("/manifest.json")
+    ]
+    manifests = [
+        Manifest.from_bytes(key, data) for key, data in zip(keys, store.read_many(keys), strict=True)
+    ]
+    for expected, manifest in enumerate(manifests, past.committed + 1):
+        if manifest.epoch != expected:
+            raise CorruptError(
+                f"epoch {expected} is missing in {EPOCHS}: {manifest_key(manifest.epoch)} is there, its "
+                "predecessor is not. Restore it from a version or copy of the bucket"
+            )
+    return History(past.base, past.manifests + tuple(manifests))
+
+
+def open_epoch(store: Store, past: History) -> Sealed | None:
+    """The sealed epoch that is not committed yet, if there is one."""
+    key = sealed_key(past.committed + 1)
+    try:
+        return Sealed.from_bytes(key, store.read(key))
+    except NotFoundError:
+        return None
+
+
+def held(store: Store, past: History) -> set[str]:
+    """The segments that committed epochs hold, have read, and that may still be in the journal."""
+    keys = [sealed_key(epoch) for epoch in range(past.retired_through + 1, past.committed + 1)]
+    seals = (Sealed.from_bytes(key, data) for key, data in zip(keys, store.read_many(keys), strict=True))
+    return {segment.key for seal in seals for segment in seal.segments} - past.unreadable.keys()
+
+
+def backlog(store: Store, past: History) -> Iterator[ObjectInfo]:
+    """The segments in the journal that wait to be published, in ascending order of keys.
+
+    Those that no committed epoch holds, and those that one holds, could not read, and that have been restored since.
+    """
+    published, unreadable = held(store, past), past.unreadable
+    for info in journal.segments(store):
+        if info.key not in published and (info.key not in unreadable or _is_whole(store, info)):
+            yield info
+
+
+def _is_whole(store: Store, info: ObjectInfo) -> bool:
+    if info.size > journal.MOST_BYTES:
+        return False
+    return all(isinstance(found, journal.Segment) for _, found in journal.read(store, [info.key]))
+
+
+def before(store: Store, epoch: int) -> History | None:
+    """The history that an epoch builds on: the same for everyone; None if the epoch is committed already."""
+    past = _load_newer(store, epoch - 1)
+    return past if past.committed < epoch else None
+
+
+@lru_cache(maxsize=2)
+def _load_newer(store: Store, _at_least: int) -> History:
+    return load(store)
+
+
+def forget() -> None:
+    """Drops what is cached, for a lake that was emptied meanwhile."""
+    _load_newer.cache_clear()
