@@ -39,6 +39,14 @@ class NotFoundError(LakeError):
         self.key = key
 
 
+class ChangedError(LakeError):
+    """The object is not the one that was read: it has been replaced or deleted since. Read it again."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key} has changed since it was read")
+        self.key = key
+
+
 class CorruptError(LakeError):
     """An object of the lake is not what its name, checksum or manifest says."""
 

@@ -1,7 +1,7 @@
-"""A lake in a local folder: atomic, durable creation by temporary file, fsync and hard link."""
+"""A lake in a local folder: atomic and durable, by temporary file, fsync and hard link, or a rename to replace."""
 
 # Plain strings and os calls: pathlib costs as much as the system calls here.
-# ruff: noqa: PTH102, PTH108, PTH112, PTH116, PTH123
+# ruff: noqa: PTH102, PTH104, PTH108, PTH112, PTH116, PTH123
 
 import contextlib
 import errno
@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
-from wgtwo_pipeline.errors import AlreadyExistsError, LakeError, NotFoundError
+from wgtwo_pipeline.errors import AlreadyExistsError, ChangedError, LakeError, NotFoundError
+from wgtwo_pipeline.lake import locks
 from wgtwo_pipeline.lake.folders import Folders, make_durable
-from wgtwo_pipeline.lake.store import LakeLocation, ObjectInfo, Opener
+from wgtwo_pipeline.lake.store import LakeLocation, ObjectInfo, Opener, Protections, Tag
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 TEMPORARY = ".tmp"
+LOCK = f"{TEMPORARY}/replace.lock"
 LEFTOVER_SECONDS = 24 * 3600
 _COMPARE_BYTES = 1 << 20
 
@@ -35,6 +37,8 @@ _FIXES = {
     errno.ENOTDIR: "a part of the path is not a folder: name another with --lake",
     errno.EMFILE: "too many open files: raise the limit (ulimit -n)",
     errno.EXDEV: "parts of it lie on different file systems: keep it on one",
+    errno.ENOLCK: "its file system cannot lock files, which replacing them needs: start its lock service (NFS), or"
+    " put the lake on another",
     errno.EIO: "its disk reports an error: check the disk",
 }
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
@@ -45,7 +49,8 @@ class LocalLakeStore:
 
     Content is written and fsynced under `.tmp/`, then linked to its key: the link is the put-if-absent, and
     a reader of `tables/` never sees anything unfinished. Then the folder is fsynced, and those above it when
-    they are new to this process.
+    they are new to this process. A replacement is renamed over its key under a lock that all who replace or
+    delete take: between the look at what is there and the rename nobody else changes it.
     """
 
     def __init__(self, location: LakeLocation, opened_by: Opener | None = None) -> None:
@@ -84,6 +89,31 @@ class LocalLakeStore:
         except OSError as error:
             raise self._lake_error(error) from error
 
+    def read_tagged(self, key: str) -> tuple[memoryview, Tag]:
+        """See `Store.read_tagged`."""
+        try:
+            with open(self._path(key), "rb", buffering=0) as file:
+                return memoryview(file.readall()), locks.tag(os.fstat(file.fileno()))
+        except (FileNotFoundError, IsADirectoryError):
+            raise NotFoundError(key) from None
+        except OSError as error:
+            raise self._lake_error(error) from error
+
+    def replace(self, key: str, data: "Buffer", unchanged: Tag) -> Tag:
+        """See `Store.replace`."""
+        view = memoryview(data).cast("B")
+        self._path(key)
+        try:
+            temporary = self._write_temporary(view)
+            try:
+                with self._locked():
+                    return self._rename(temporary, key, view, unchanged)
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temporary)
+        except OSError as error:
+            raise self._lake_error(error) from error
+
     def read_many(self, keys: Sequence[str], sizes: Sequence[int] | None = None) -> Iterator[memoryview]:
         """See `Store.read_many`; one after the other, which the page cache makes faster than threads."""
         return map(self.read, keys)
@@ -101,7 +131,7 @@ class LocalLakeStore:
         try:
             for key in keys:
                 path = self._path(key)
-                with contextlib.suppress(FileNotFoundError):
+                with contextlib.suppress(FileNotFoundError), self._locked():
                     os.unlink(path)
                     folders.add(path.rpartition("/")[0])
             for folder in sorted(folders, reverse=True):
@@ -109,6 +139,14 @@ class LocalLakeStore:
                     self._folders.sync(self._folders.prune(folder))
         except OSError as error:
             raise self._lake_error(error) from error
+
+    def delete_versions(self, keys: Iterable[str]) -> str:
+        """See `Store.delete_versions`: nothing to do."""
+        return ""
+
+    def protections(self) -> Protections:
+        """See `Store.protections`: none. Snapshots and backups are the operator's."""
+        return Protections()
 
     def open(self, key: str) -> pa.NativeFile:
         """See `Store.open`."""
@@ -138,11 +176,27 @@ class LocalLakeStore:
         except AlreadyExistsError:
             return
         finally:
-            self.delete([probe])
+            # Not `delete`: nobody replaces a probe, and without its lock a look leaves nothing behind.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path(probe))
+            self._folders.prune(f"{self._root}/.probe")
         raise LakeError(
             f"lake {self._root}: its file system lets a second create overwrite the first: "
             "put the lake on another file system"
         )
+
+    def check_replace(self) -> None:
+        """See `Store.check_replace`: what it needs here is that locks work."""
+        try:
+            self._make_temporary()
+            exclusive = locks.is_exclusive(f"{self._root}/{LOCK}")
+        except OSError as error:
+            raise self._lake_error(error) from error
+        if not exclusive:
+            raise LakeError(
+                f"lake {self._root}: its file system lets two hold one lock, so of two replacements of a file one"
+                " would be lost: put the lake on another file system"
+            )
 
     def filesystem(self) -> LocalFileSystem:
         """See `Store.filesystem`."""
@@ -164,9 +218,7 @@ class LocalLakeStore:
         try:
             descriptor = os.open(path, flags, 0o644)
         except FileNotFoundError:
-            # Never the root itself: it may be a disk that is not mounted now.
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(f"{self._root}/{TEMPORARY}")
+            self._make_temporary()
             descriptor = os.open(path, flags, 0o644)
         try:
             while view:
@@ -178,6 +230,32 @@ class LocalLakeStore:
         finally:
             os.close(descriptor)
         return path
+
+    def _make_temporary(self) -> None:
+        # Never the root itself: it may be a disk that is not mounted now.
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(f"{self._root}/{TEMPORARY}")
+
+    def _locked(self) -> contextlib.AbstractContextManager[None]:
+        """Hold off all others who replace or delete. Raises FileNotFoundError without a root."""
+        self._make_temporary()
+        return locks.locked(f"{self._root}/{LOCK}")
+
+    def _rename(self, temporary: str, key: str, view: memoryview, unchanged: Tag) -> Tag:
+        """Give the finished file the place of the one that was read; under the lock."""
+        path = self._path(key)
+        try:
+            there = os.stat(path)
+        except FileNotFoundError:
+            raise ChangedError(key) from None
+        if locks.tag(there) == unchanged:
+            locks.date_after(temporary, there)
+            os.rename(temporary, path)
+        elif not _same_content(path, view):
+            raise ChangedError(key)
+        # Also when it was there: whoever replaced it may not have come to this line yet.
+        self._folders.sync(path.rpartition("/")[0])
+        return locks.tag(os.stat(path))
 
     def _place(self, temporary: str, key: str, view: memoryview) -> None:
         """Give the finished file its key, durably, unless there is one with the same content."""
@@ -243,7 +321,7 @@ class LocalLakeStore:
         with contextlib.suppress(FileNotFoundError), os.scandir(f"{self._root}/{TEMPORARY}") as scan:
             for entry in scan:
                 with contextlib.suppress(FileNotFoundError):
-                    if entry.stat().st_mtime < oldest:
+                    if entry.stat().st_mtime < oldest and not LOCK.endswith(entry.name):
                         os.unlink(entry.path)
 
     def _lake_error(self, error: OSError) -> LakeError:

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import obstore
 from botocore.exceptions import BotoCoreError, ClientError
 from obstore.exceptions import AlreadyExistsError as ExistsError
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, PreconditionError
 
-from wgtwo_pipeline.errors import AlreadyExistsError, LakeError, NotFoundError
+from wgtwo_pipeline.errors import AlreadyExistsError, ChangedError, LakeError, NotFoundError
+from wgtwo_pipeline.lake import s3_versions
 from wgtwo_pipeline.lake.s3_access import S3Access
 from wgtwo_pipeline.lake.s3_files import ObjectFile, StoreFileSystem
-from wgtwo_pipeline.lake.store import LakeLocation, ObjectInfo, Opener
+from wgtwo_pipeline.lake.store import LakeLocation, ObjectInfo, Opener, Protections, Tag
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -41,6 +42,10 @@ FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 5.0
 
 _EXISTS_CODES = {"PreconditionFailed", "ConditionalRequestConflict"}
+_CHANGED_CODES = {"PreconditionFailed", "NoSuchKey"}
+
+Put = Callable[[str, memoryview, Tag | None], Tag]
+"""Puts an object under a key that had none, or in the place of the one with this tag; returns its tag."""
 
 
 class S3LakeStore:
@@ -97,26 +102,54 @@ class S3LakeStore:
         view = memoryview(data).cast("B")
         self._create(key, view, self._put_parts if len(view) > MULTIPART_BYTES else self._put_whole)
 
-    def _create(self, key: str, view: memoryview, put: Callable[[str, memoryview], None]) -> None:
+    def _create(self, key: str, view: memoryview, put: Put) -> None:
         def put_and_settle() -> None:
             try:
-                put(key, view)
+                put(key, view, None)
             except (ExistsError, ClientError) as error:
                 if not _says_exists(error):
                     raise
-                if not self._holds(key, view):
+                # If it is gone by now, the error leads to another put.
+                if self._same(key, view) is None:
                     raise AlreadyExistsError(key) from None
 
         self._persist(put_and_settle)
 
-    def _put_whole(self, key: str, view: memoryview) -> None:
-        store = self._small if len(view) <= SMALL_BYTES else self._large
-        obstore.put(store, key, obstore.Bytes(view), mode="create", use_multipart=False)
+    def replace(self, key: str, data: "Buffer", unchanged: Tag) -> Tag:
+        """See `Store.replace`."""
+        view = memoryview(data).cast("B")
+        put = self._put_parts if len(view) > MULTIPART_BYTES else self._put_whole
+        return self._replace(key, view, unchanged, put)
 
-    def _put_parts(self, key: str, view: memoryview) -> None:
+    def _replace(self, key: str, view: memoryview, unchanged: Tag, put: Put) -> Tag:
+        def put_and_settle() -> Tag:
+            try:
+                return put(key, view, unchanged)
+            except (PreconditionError, ClientError) as error:
+                if not _says_changed(error):
+                    raise
+            tag = self._same(key, view)
+            if tag is None:
+                raise ChangedError(key)
+            return tag
+
+        try:
+            return self._persist(put_and_settle, key)
+        except NotFoundError:
+            raise ChangedError(key) from None
+
+    def _put_whole(self, key: str, view: memoryview, unchanged: Tag | None) -> Tag:
+        store = self._small if len(view) <= SMALL_BYTES else self._large
+        mode: Any = {"e_tag": unchanged} if unchanged else "create"
+        return self._tag(
+            obstore.put(store, key, obstore.Bytes(view), mode=mode, use_multipart=False)["e_tag"]
+        )
+
+    def _put_parts(self, key: str, view: memoryview, unchanged: Tag | None) -> Tag:
         """Put an object in parts, the last step conditional; what is not completed is aborted."""
         target = {"Bucket": self._access.bucket, "Key": self._full(key)}
         upload = {**target, "UploadId": self._boto.create_multipart_upload(**target)["UploadId"]}
+        condition = {"IfMatch": unchanged} if unchanged else {"IfNoneMatch": "*"}
 
         def put_part(at: int) -> dict[str, Any]:
             number = at // PART_BYTES + 1
@@ -127,27 +160,41 @@ class S3LakeStore:
         try:
             with ThreadPoolExecutor(PART_CONCURRENCY) as pool:
                 parts = list(pool.map(put_part, range(0, len(view), PART_BYTES)))
-            self._boto.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts}, IfNoneMatch="*")
+            answer = self._boto.complete_multipart_upload(
+                **upload, MultipartUpload={"Parts": parts}, **condition
+            )
         except BaseException:
             # Best effort: the bucket's lifecycle rule removes what stays.
             with contextlib.suppress(Exception):
                 self._boto.abort_multipart_upload(**upload)
             raise
+        return self._tag(answer.get("ETag"))
 
-    def _holds(self, key: str, view: memoryview) -> bool:
-        """Return whether the object has this content; if it is gone, the error leads to another put."""
+    def _same(self, key: str, view: memoryview) -> Tag | None:
+        """Return the object's tag if it has this content."""
         result = obstore.get(self._reads, key)
         at = 0
         if result.meta["size"] == len(view):
             for chunk in result.stream():
                 if bytes(chunk) != bytes(view[at : at + len(chunk)]):
-                    return False
+                    return None
                 at += len(chunk)
-        return at == len(view) == result.meta["size"]
+        if not at == len(view) == result.meta["size"]:
+            return None
+        return self._tag(result.meta["e_tag"])
 
     def read(self, key: str) -> memoryview:
         """See `Store.read`."""
         return self._persist(lambda: memoryview(obstore.get(self._reads, key).bytes()), key)
+
+    def read_tagged(self, key: str) -> tuple[memoryview, Tag]:
+        """See `Store.read_tagged`."""
+
+        def get() -> tuple[memoryview, Tag]:
+            result = obstore.get(self._reads, key)
+            return memoryview(result.bytes()), self._tag(result.meta["e_tag"])
+
+        return self._persist(get, key)
 
     def read_range(self, key: str, start: int, end: int) -> memoryview:
         """Return the bytes from `start` up to `end`, or raise NotFoundError."""
@@ -221,6 +268,17 @@ class S3LakeStore:
         while batch := list(itertools.islice(remaining, DELETE_BATCH)):
             self._persist(functools.partial(obstore.delete, self._reads, batch))
 
+    def delete_versions(self, keys: Iterable[str]) -> str:
+        """See `Store.delete_versions`."""
+        keys = list(keys)
+        return self._persist(
+            lambda: s3_versions.delete(self._boto, self._access.bucket, map(self._full, keys))
+        )
+
+    def protections(self) -> Protections:
+        """See `Store.protections`."""
+        return self._persist(lambda: s3_versions.protections(self._boto, self._access.bucket))
+
     def open(self, key: str) -> ObjectFile:
         """See `Store.open`."""
         return ObjectFile(self, self.stat(key))
@@ -239,6 +297,10 @@ class S3LakeStore:
         hasty._check_bucket()
         if writes:
             hasty._check_conditional_put()
+
+    def check_replace(self) -> None:
+        """See `Store.check_replace`; at most about 20 seconds, when nothing answers."""
+        S3LakeStore(self.location, patience_seconds=0, timeout_seconds=5)._check_conditional_replace()
 
     def _check_bucket(self) -> None:
         access = self._access
@@ -275,6 +337,32 @@ class S3LakeStore:
             with contextlib.suppress(LakeError):
                 self.delete([probe])
 
+    def _check_conditional_replace(self) -> None:
+        probe = f".probe/{secrets.token_hex(8)}"
+        try:
+            self.create(probe, b"first")
+            _, first = self.read_tagged(probe)
+            self.replace(probe, b"second", first)
+            for put in (self._put_whole, self._put_parts):
+                with contextlib.suppress(ChangedError):
+                    self._replace(probe, memoryview(b"third"), first, put)
+                    raise LakeError(
+                        f"lake {self._access.name}: the server at {self._access.endpoint} ignores If-Match: a put on"
+                        " an outdated ETag replaced the object, so others' work would be lost: erase needs another"
+                    )
+        finally:
+            # Best effort: who may not delete leaves it to the bucket's lifecycle rule.
+            with contextlib.suppress(LakeError):
+                self.delete([probe])
+
+    def _tag(self, e_tag: str | None) -> Tag:
+        if not e_tag:
+            raise LakeError(
+                f"lake {self._access.name}: the server at {self._access.endpoint} names no ETag, without which"
+                " nothing can be replaced safely: use another"
+            )
+        return Tag(e_tag)
+
     def _full(self, key: str) -> str:
         return f"{self._access.prefix}/{key}".removeprefix("/")
 
@@ -294,6 +382,10 @@ class S3LakeStore:
             pause = min(FIRST_PAUSE_SECONDS * 2**attempt, LONGEST_PAUSE_SECONDS)
             time.sleep(pause * random.uniform(0.5, 1))
         raise AssertionError("unreachable")
+
+
+def _says_changed(error: Exception) -> bool:
+    return not isinstance(error, ClientError) or error.response["Error"]["Code"] in _CHANGED_CODES
 
 
 def _says_exists(error: Exception) -> bool:

@@ -1,16 +1,21 @@
 """The lake's objects: created once, read, listed, deleted. The only file others need to know of storage.
 
 A local folder and an S3 prefix stand behind one protocol; `open.py` gives the one that a location names. An object is
-immutable: it is created whole under a key that had none, never changed, at most deleted.
+created whole under a key that had none and never written into; at most it is deleted, or, where an erasure takes
+something out of it, replaced as a whole by an object that is there at once.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NewType, Protocol
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+
+Tag = NewType("Tag", str)
+"""What an object was when it was read: opaque; another one once the object has been replaced."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,20 @@ class ObjectInfo:
     key: str
     size: int
     modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Protections:
+    """What of a storage keeps bytes that were replaced or deleted; nothing in a local folder."""
+
+    versioned: bool = False
+    """The bucket keeps old versions of objects, or did so once."""
+    object_lock: bool = False
+    """Versions can be locked against deletion."""
+    replicated: bool = False
+    """Objects are copied to another bucket, which does not follow when versions are deleted."""
+    unseen: tuple[str, ...] = ()
+    """The names of those above that this identity may not look at: they are not known to be False."""
 
 
 class Store(Protocol):
@@ -59,6 +78,19 @@ class Store(Protocol):
     def read(self, key: str) -> memoryview:
         """Return an object's bytes, or raise NotFoundError."""
 
+    def read_tagged(self, key: str) -> tuple[memoryview, Tag]:
+        """Return an object's bytes and the tag that `replace` takes, or raise NotFoundError."""
+
+    def replace(self, key: str, data: "Buffer", unchanged: Tag) -> Tag:
+        """Replace the object that was read with this tag; whole and durable when this returns its new tag.
+
+        One step for every reader: each sees the old object or the new one, never none, and never a part. Of
+        concurrent replacers of one object one succeeds. Also returns when the object has exactly this content
+        already, so a repeated call, or one after an unknown outcome, is safe. Raises ChangedError when it is
+        neither, or gone; and LakeError when the lake cannot be written or the outcome stays unknown: the
+        object may be replaced then, whole, or a little later.
+        """
+
     def read_many(self, keys: Sequence[str], sizes: Sequence[int] | None = None) -> Iterator[memoryview]:
         """Yield the objects' bytes in the order of `keys`; NotFoundError at the first that is missing.
 
@@ -76,6 +108,16 @@ class Store(Protocol):
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects; a missing one is no error. Gone for good when this returns."""
 
+    def delete_versions(self, keys: Iterable[str]) -> str:
+        """Delete what a versioned bucket still keeps of these objects, except what they are now.
+
+        Returns what has to be said of those that stay, as a sentence without personal data; empty when none
+        does. Idempotent. A local folder keeps none.
+        """
+
+    def protections(self) -> Protections:
+        """Look at what keeps bytes beyond their replacement or deletion."""
+
     def open(self, key: str) -> Any:
         """Open an object for ranged reads, as a file for pyarrow.parquet; or raise NotFoundError."""
 
@@ -85,6 +127,12 @@ class Store(Protocol):
         For one that `writes` it creates a local lake's folder (nothing else does, so that an unmounted disk
         is noticed), proves that a second create under one key is refused, and removes what interrupted
         creates have left. Otherwise it only looks, and a folder that does not exist is an error.
+        """
+
+    def check_replace(self) -> None:
+        """Before the first `replace`: prove that one on an outdated tag is refused here, or raise LakeError.
+
+        `check(writes=True)` comes first. Only those who replace need it: other writers don't.
         """
 
     def filesystem(self) -> Any:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -68,11 +68,21 @@ def proxy(gateway):
         yield server
 
 
+@pytest.fixture
+def location_of(request, tmp_path) -> Callable[[str], LakeLocation]:
+    """`location_of("moto")` is an empty place for a lake of this kind."""
+
+    def find(kind: str) -> LakeLocation:
+        if kind == "local":
+            return LakeLocation(str(tmp_path / "lake"))
+        return request.getfixturevalue("moto_lake" if kind == "moto" else "gateway_lake")
+
+    return find
+
+
 @pytest.fixture(params=["local", "moto", pytest.param("versitygw", marks=pytest.mark.heavy)])
-def location(request, tmp_path) -> LakeLocation:
-    if request.param == "local":
-        return LakeLocation(str(tmp_path / "lake"))
-    return request.getfixturevalue("moto_lake" if request.param == "moto" else "gateway_lake")
+def location(request, location_of) -> LakeLocation:
+    return location_of(request.param)
 
 
 @pytest.fixture
