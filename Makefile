@@ -6,6 +6,8 @@ INSTALLED := $(VENV)/installed
 INSTALLED_DEV := $(VENV)/installed-dev
 INSTALLED_HEAVY := $(VENV)/installed-heavy
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# What the extras bring, but for cryptography, which Beam needs as well.
+NOT_FOR_WORKERS := duckdb fsspec grpcio-health-checking grpcio-reflection
 
 .DEFAULT_GOAL := help
 .PHONY: help run sandbox test heavy check format protos lock tools bench clean
@@ -49,6 +51,9 @@ lock: $(INSTALLED_DEV) ## pin the newest versions that fit pyproject.toml
 	  pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-header \
 	  --group heavy -c requirements-dev.lock -o requirements-heavy.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate \
+	  pyproject.toml -c requirements.lock -o requirements-worker.lock \
+	  $(foreach package,$(NOT_FOR_WORKERS),--no-emit-package $(package))
 
 tools: ## install what the heavy tests run beside Python into .tools (needs Go)
 	.ci/tools.sh

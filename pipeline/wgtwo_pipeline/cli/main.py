@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any, Final
 
-from wgtwo_pipeline import logs
+from wgtwo_pipeline import extras, logs
 from wgtwo_pipeline.cli import beam_options
 from wgtwo_pipeline.cli.arguments import CommandLine, parse
 from wgtwo_pipeline.cli.build import build, build_auditing, build_reading, build_sandbox
@@ -63,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if interrupted.is_set():  # libraries make errors of their own of an interruption
             return INTERRUPTED
+        error = extras.explained(error)
         if isinstance(error, PipelineError):
             return _fail(error, str(error), error.exit_code)
         if isinstance(error, BrokenPipeError) and _nobody_reads():

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from fsspec.implementations.local import LocalFileSystem
 
 from wgtwo_pipeline.errors import AlreadyExistsError, ChangedError, LakeError, NotFoundError
 from wgtwo_pipeline.lake import locks
@@ -21,6 +20,7 @@ from wgtwo_pipeline.lake.folders import Folders, make_durable
 from wgtwo_pipeline.lake.store import LakeLocation, ObjectInfo, Opener, Protections, Tag
 
 if TYPE_CHECKING:
+    from fsspec.implementations.local import LocalFileSystem
     from typing_extensions import Buffer
 
 TEMPORARY = ".tmp"
@@ -198,8 +198,11 @@ class LocalLakeStore:
                 " would be lost: put the lake on another file system"
             )
 
-    def filesystem(self) -> LocalFileSystem:
+    def filesystem(self) -> "LocalFileSystem":
         """See `Store.filesystem`."""
+        # fsspec comes with the extra `query`: a worker does without.
+        from fsspec.implementations.local import LocalFileSystem
+
         return LocalFileSystem()
 
     def uri(self, key: str) -> str:

@@ -20,12 +20,14 @@ from obstore.exceptions import BaseError, PreconditionError
 from wgtwo_pipeline.errors import AlreadyExistsError, ChangedError, LakeError, NotFoundError
 from wgtwo_pipeline.lake import s3_versions
 from wgtwo_pipeline.lake.s3_access import S3Access
-from wgtwo_pipeline.lake.s3_files import ObjectFile, StoreFileSystem
+from wgtwo_pipeline.lake.s3_files import ObjectFile
 from wgtwo_pipeline.lake.store import LakeLocation, ObjectInfo, Opener, Protections, Tag
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
     from typing_extensions import Buffer
+
+    from wgtwo_pipeline.lake.s3_filesystem import StoreFileSystem
 
 T = TypeVar("T")
 
@@ -283,8 +285,11 @@ class S3LakeStore:
         """See `Store.open`."""
         return ObjectFile(self, self.stat(key))
 
-    def filesystem(self) -> StoreFileSystem:
+    def filesystem(self) -> "StoreFileSystem":
         """See `Store.filesystem`; read-only."""
+        # fsspec comes with the extra `query`: a worker does without.
+        from wgtwo_pipeline.lake.s3_filesystem import StoreFileSystem
+
         return StoreFileSystem(self)
 
     def uri(self, key: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from types import FrameType
 
+from wgtwo_pipeline import extras
 from wgtwo_pipeline.errors import PipelineError
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.run import cluster, works
@@ -33,6 +34,8 @@ def run(config: Config) -> int:
 
     After a run with a sandbox, shows what the lake holds, and returns 1 where its audit finds a difference.
     """
+    if config.service is None:
+        extras.require("sandbox", "query")  # what it ends with, too, before it begins
     config = _prepared(config)
     with Supervisor(config) as supervisor:
         service = config.service or supervisor.start_sandbox()

@@ -1,0 +1,104 @@
+"""A lake in S3 as a read-only fsspec file system, for DuckDB and other readers. Needs the extra `query`."""
+
+from typing import Any
+
+from fsspec import AbstractFileSystem
+
+from wgtwo_pipeline.errors import NotFoundError
+from wgtwo_pipeline.lake.s3_files import ObjectFile, Objects
+from wgtwo_pipeline.lake.store import ObjectInfo
+
+_KNOWN_OBJECTS = 500_000
+
+
+class StoreFileSystem(AbstractFileSystem):
+    """The lake as a read-only fsspec file system under the protocol `s3`.
+
+    A glob or a walk is one flat listing, however many folders it spans; what was listed or looked at is
+    remembered, as objects never change.
+    """
+
+    protocol = "s3"
+    cachable = False
+
+    def __init__(self, store: Objects) -> None:
+        super().__init__()
+        self._store = store
+        self._root = store.uri("").removeprefix("s3://")
+        self._known: dict[str, ObjectInfo] = {}
+
+    def info(self, path: str, **_: Any) -> dict[str, Any]:
+        """Describe an object or a folder; FileNotFoundError if it is neither."""
+        key = self._key(path)
+        known = self._known.get(key)
+        if known is None and key:
+            try:
+                known = self._remember(self._store.stat(key))
+            except NotFoundError:
+                known = None
+        if known is not None:
+            return self._describe(known)
+        prefix = f"{key}/" if key else ""
+        if not key or next(iter(self._store.list(prefix)), None) is not None:
+            return self._folder(key)
+        raise FileNotFoundError(path)
+
+    def find(
+        self, path: str, maxdepth: int | None = None, withdirs: bool = False, detail: bool = False, **_: Any
+    ) -> Any:
+        """List all below a path; a flat listing of its objects."""
+        top = self._key(path)
+        prefix = f"{top}/" if top else ""
+        found: dict[str, dict[str, Any]] = {}
+        for info in self._store.list(prefix):
+            self._remember(info)
+            parts = info.key[len(prefix) :].split("/")
+            if maxdepth is None or len(parts) <= maxdepth:
+                described = self._describe(info)
+                found[described["name"]] = described
+            if withdirs:
+                for depth in range(1, min(len(parts) - 1, maxdepth or len(parts)) + 1):
+                    folder = self._folder(prefix + "/".join(parts[:depth]))
+                    found.setdefault(folder["name"], folder)
+        if not found and top and self.isfile(path):
+            described = self.info(path)
+            found[described["name"]] = described
+        return dict(sorted(found.items())) if detail else sorted(found)
+
+    def ls(self, path: str, detail: bool = True, **_: Any) -> Any:
+        """List what is directly below a path."""
+        found = self.find(path, maxdepth=1, withdirs=True, detail=True)
+        return list(found.values()) if detail else list(found)
+
+    def modified(self, path: str) -> Any:
+        """Return when the object was created."""
+        return self.info(path)["modified"]
+
+    def _open(self, path: str, mode: str = "rb", **_: Any) -> ObjectFile:
+        if mode != "rb":
+            raise PermissionError("the lake is read-only here")
+        key = self._key(path)
+        try:
+            known = self._known.get(key) or self._remember(self._store.stat(key))
+        except NotFoundError:
+            raise FileNotFoundError(path) from None
+        return ObjectFile(self._store, known)
+
+    def _key(self, path: str) -> str:
+        stripped = f"{self._strip_protocol(path)}/"
+        if not stripped.startswith(self._root):
+            raise FileNotFoundError(f"{path} is outside of {self._store.uri('')}")
+        return stripped[len(self._root) :].strip("/")
+
+    def _remember(self, info: ObjectInfo) -> ObjectInfo:
+        if len(self._known) >= _KNOWN_OBJECTS:
+            self._known.clear()
+        self._known[info.key] = info
+        return info
+
+    def _describe(self, info: ObjectInfo) -> dict[str, Any]:
+        name = self._root + info.key
+        return {"name": name, "size": info.size, "type": "file", "modified": info.modified}
+
+    def _folder(self, key: str) -> dict[str, Any]:
+        return {"name": (self._root + key).rstrip("/"), "size": 0, "type": "directory"}
