@@ -4,8 +4,15 @@ import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import patience
 import pytest
 from processes import Command, Service
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Before any fixture: only heavy tests are held to seconds."""
+    patience.measure(item.get_closest_marker("heavy") is not None)
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,6 @@
 """The project's own processes, started by its installed script as users start them, and stopped for sure.
 
-Everything waits by polling with a deadline. A failed wait tells what the process wrote.
+Everything waits by polling (see `patience`). A failed wait tells what the process wrote.
 """
 
 import base64
@@ -11,32 +11,18 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 import requests
+from patience import PATIENCE_SECONDS, at_most, wait_until
 
 SCRIPT = Path(sys.executable).with_name("wgtwo-pipeline")
 START_SECONDS = 60.0
 """Imports alone take several seconds where other work shares the cores."""
-
-T = TypeVar("T")
-
-
-def wait_until(
-    condition: Callable[[], T], seconds: float, what: str, describe: Callable[[], object] = str
-) -> T:
-    """Polls until `condition` gives something true, and returns that; fails the test when it doesn't in time."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {seconds:.0f} s: {what}\n{describe()}")
-        time.sleep(0.02)
-    return found
 
 
 class Command:
@@ -85,13 +71,14 @@ class Command:
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def wait(self, seconds: float) -> int:
+    def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
         """Its exit code; fails the test if it goes on for longer."""
+        seconds = at_most(seconds)
         with contextlib.suppress(subprocess.TimeoutExpired):
             return self.process.wait(seconds)
         return pytest.fail(f"still running after {seconds:.0f} s\n{self.stderr}")
 
-    def succeeds(self, seconds: float) -> "Command":
+    def succeeds(self, seconds: float = PATIENCE_SECONDS) -> "Command":
         """Waits for the end, which must be a good one."""
         code = self.wait(seconds)
         assert code == 0, f"exit code {code}\n{self.stderr}\n{self.stdout}"
@@ -132,7 +119,11 @@ class Command:
 def assert_audit_passes(lake: Path, *options: str) -> str:
     """Returns what `audit` said."""
     audit = subprocess.run(
-        [SCRIPT, "audit", "--lake", lake, *options], capture_output=True, text=True, timeout=60, check=False
+        [SCRIPT, "audit", "--lake", lake, *options],
+        capture_output=True,
+        text=True,
+        timeout=at_most(60),
+        check=False,
     )
     assert audit.returncode == 0, audit.stdout + audit.stderr
     return audit.stdout
@@ -160,15 +151,15 @@ class Service:
         self._admin = self.command.says(r"admin page at (\S+)/")[1]
 
     def state(self) -> dict[str, Any]:
-        found: dict[str, Any] = requests.get(f"{self._admin}/state", timeout=20).json()
+        found: dict[str, Any] = requests.get(f"{self._admin}/state", timeout=at_most(20)).json()
         return found
 
     def change(self, **faults: object) -> None:
         """Sets faults by the names of their fields."""
-        requests.post(f"{self._admin}/faults", json=faults, timeout=20).raise_for_status()
+        requests.post(f"{self._admin}/faults", json=faults, timeout=at_most(20)).raise_for_status()
 
     def set_rate(self, rate: float) -> None:
-        requests.post(f"{self._admin}/rate", json={"rate": rate}, timeout=20).raise_for_status()
+        requests.post(f"{self._admin}/rate", json={"rate": rate}, timeout=at_most(20)).raise_for_status()
 
     def emitted(self, after: int = 0) -> list[Emitted]:
         """All v0 events so far, but for the first `after` of both APIs together."""
@@ -178,7 +169,7 @@ class Service:
         limit = 10_000
         while True:
             page = requests.get(
-                f"{self._admin}/events", params={"after": after, "limit": limit}, timeout=60
+                f"{self._admin}/events", params={"after": after, "limit": limit}, timeout=at_most(60)
             ).text.splitlines()
             for line in page:
                 event = json.loads(line)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import wait_until
 from plain_reader import PlainReader
-from processes import wait_until
 from servers import VersityGateway, free_port, s3_client, toxiproxy
 from stage import BUCKET, LAKE, PREFIX, RUN, Stage
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from expected import assert_nothing_twice, assert_published
-from processes import Command, assert_audit_passes, wait_until
+from patience import wait_until
+from processes import Command, assert_audit_passes
 
 ORPHANS_END_SECONDS = 10
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from expected import assert_nothing_twice, assert_published
-from processes import wait_until
+from patience import wait_until
 from servers import tool
 
 

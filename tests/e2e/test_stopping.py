@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from expected import assert_nothing_twice, assert_published, tables
-from processes import Command, Service, wait_until
+from patience import wait_until
+from processes import Command, Service
 
 STOP_SECONDS = 10
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from expected import assert_published
-from processes import wait_until
+from patience import wait_until
 
 COUNT, RATE = 600, 300
 

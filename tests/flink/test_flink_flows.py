@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from cluster import FlinkCluster
 from e2e.expected import assert_nothing_twice, assert_published
-from processes import Command, Service, assert_audit_passes, wait_until
+from patience import wait_until
+from processes import Command, Service, assert_audit_passes
 
 # The session's first test also waits for downloads, on a machine that has nothing yet.
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(400)]

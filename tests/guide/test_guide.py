@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from processes import wait_until
+from patience import wait_until
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(400)]
 

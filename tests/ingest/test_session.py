@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from memory_store import MemoryStore
-from processes import wait_until
+from patience import wait_until
 from scripted_transport import Clock, ScriptedStream, ScriptedTransport, Stopping
 from wgtwo.events.v0 import events_pb2 as v0
 from wgtwo_pipeline.errors import LakeError, ServiceError

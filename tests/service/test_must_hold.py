@@ -3,7 +3,7 @@
 import signal
 
 import pytest
-from processes import wait_until
+from patience import wait_until
 from witness import CLIENT, CREDENTIALS, SECRET, V1_TYPES, assert_each_once, audited
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]

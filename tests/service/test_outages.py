@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from processes import wait_until
+from patience import wait_until
 from witness import ask, assert_each_once, audited, published
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(200)]

@@ -5,7 +5,7 @@ import time
 
 import pytest
 from network import Middlebox, Proxy
-from processes import wait_until
+from patience import wait_until
 from wgtwo_pipeline.cli.build import build
 from wgtwo_pipeline.cli.config_file import gather
 from witness import CLIENT, CREDENTIALS, SECRET, assert_each_once, audited

@@ -11,7 +11,7 @@ from pathlib import Path
 import apache_beam as beam
 import pytest
 import requests
-from processes import wait_until
+from patience import wait_until
 from wgtwo_pipeline import flows
 from wgtwo_pipeline.cli.build import build
 from wgtwo_pipeline.cli.config_file import gather

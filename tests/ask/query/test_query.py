@@ -9,7 +9,8 @@ import lakes
 import pyarrow.parquet as pq
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from processes import START_SECONDS, Command, wait_until
+from patience import wait_until
+from processes import START_SECONDS, Command
 from wgtwo_pipeline.ask.views import Views
 from wgtwo_pipeline.events import tables
 from wgtwo_pipeline.events.tables import QUARANTINE, catalog, current_descriptors

@@ -2,10 +2,13 @@
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from moto.s3.responses import S3Response
 from moto.server import ThreadedMotoServer
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -20,13 +23,23 @@ BUCKET = "a-lake"
 @pytest.fixture(scope="session")
 def moto_endpoint() -> Iterator[str]:
     """moto, an imitation of S3. It proves the shape of requests; it accepts wrong credentials, signatures
-    and checksums, and its conditional put is not tried by concurrent clients.
+    and checksums. It looks for an object and puts its own in two steps, so that of concurrent conditional puts more
+    than one may win; here it takes them one at a time.
     """
+    put, one_at_a_time = S3Response.put_object, threading.Lock()
+
+    def put_object(self: S3Response) -> Any:
+        with one_at_a_time:
+            return put(self)
+
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr(S3Response, "put_object", put_object)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
     server.stop()
+    monkeypatch.undo()
 
 
 @pytest.fixture
