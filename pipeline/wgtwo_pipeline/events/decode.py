@@ -6,7 +6,7 @@ Each delivery's outcome depends only on its own bytes and the descriptors, never
 import hashlib
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -35,10 +35,14 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Decoded:
-    """Rows in delivery order: by table name (those that got any), and in the schema of QUARANTINE."""
+    """Rows in delivery order: by table name (those that got any), and in the schema of QUARANTINE.
+
+    `positions` says which delivery each row is of, by table name, the quarantine's as `quarantine`.
+    """
 
     tables: dict[str, pa.Table]
     quarantine: pa.Table
+    positions: Mapping[str, Rows] = field(default_factory=dict)
 
 
 def decode(
@@ -58,15 +62,21 @@ def decode(
     tables = [t for t in catalog(descriptors, partition_by).values() if (t.api, t.method) == (api, method)]
     rows: dict[str, list[pa.Table]] = {}
     quarantine = []
+    positions: dict[str, list[Rows]] = {}
+    before = 0
     batches = deliveries.to_batches() if isinstance(deliveries, pa.Table) else [deliveries]
     for batch in batches:
         decoded = _decode_batch(batch, response, tables)
         quarantine.append(decoded.quarantine)
         for name, table in decoded.tables.items():
             rows.setdefault(name, []).append(table)
+        for name, at in decoded.positions.items():
+            positions.setdefault(name, []).append(at + before)
+        before += len(batch)
     return Decoded(
         {t.name: pa.concat_tables(rows[t.name]) for t in tables if t.name in rows},
         pa.concat_tables(quarantine) if quarantine else QUARANTINE.empty_table(),
+        {name: np.concatenate(parts) for name, parts in positions.items()},
     )
 
 
@@ -77,13 +87,12 @@ def _decode_batch(batch: pa.RecordBatch, response: Response, tables: list[Table]
     for part in read(payloads, response, reasons):
         for table, rows in _part_rows(part, batch, response, tables, reasons):
             found.setdefault(table.name, []).append(rows)
+    ordered = {table.name: _in_order(found[table.name]) for table in tables if table.name in found}
+    positions = {name: np.asarray(rows["row"]) for name, rows in ordered.items()}
     return Decoded(
-        {
-            table.name: _in_order(found[table.name]).select(table.schema.names).cast(table.schema)
-            for table in tables
-            if table.name in found
-        },
+        {t.name: ordered[t.name].select(t.schema.names).cast(t.schema) for t in tables if t.name in ordered},
         _quarantine(batch, response, reasons),
+        {**positions, "quarantine": np.array(sorted(reasons), np.int64)},
     )
 
 
