@@ -3,7 +3,10 @@
 Neither tokens nor the client secret are part of any error, log line or repr.
 """
 
+import email.utils
+import json
 import logging
+import math
 import random
 import threading
 import time
@@ -27,12 +30,23 @@ _LONGEST_LEEWAY_SECONDS: Final = 60.0
 _UNKNOWN_LIFETIME_SECONDS: Final = 300.0
 _FIRST_BACKOFF_SECONDS: Final = 0.2
 _LONGEST_BACKOFF_SECONDS: Final = 15.0
+_LONGEST_RETRY_AFTER_SECONDS: Final = 300.0
+_LONGEST_LIFETIME_SECONDS: Final = 365 * 24 * 3600.0
+_LIFETIME: Final = "lifetime"
+"""What `expires_in` is called on its way through Authlib."""
+_ROTATION_SECONDS: Final = 1800.0
+"""How long a client that was let in before may be refused: a new secret takes its time to spread. As long as the
+service keeps events (wire contract, "History"): until then waiting costs nothing, after it somebody must look."""
 _TRY_AGAIN_STATUS: Final = (408, 425, 429)
 _CLIENT_ERRORS: Final = ("invalid_client", "unauthorized_client", "access_denied")
 
 
 class TokenUnavailableError(PipelineError):
-    """There is no token now; asking again later may help."""
+    """There is no token now; asking again later may help, after `retry_after_seconds` if the endpoint says so."""
+
+    def __init__(self, message: str, retry_after_seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 @dataclass(frozen=True)
@@ -49,7 +63,9 @@ class TokenSource:
         self._oauth, self._monotonic = oauth, monotonic
         self._lock = threading.Lock()
         self._token: _Token | None = None
-        self._refused_before = self._fetched_before = False
+        self._refused_before = False
+        self._fetched_before = False
+        self._rejected_at: float | None = None
         self._failure: TokenUnavailableError | None = None
         self._retry_at = 0.0
         self._backoff_seconds = _FIRST_BACKOFF_SECONDS
@@ -118,12 +134,12 @@ class TokenSource:
             if lasting is None:
                 raise
             return lasting
-        self._failure, self._fetched_before = None, True
+        self._failure, self._fetched_before, self._rejected_at = None, True, None
         self._backoff_seconds = _FIRST_BACKOFF_SECONDS
         return self._token
 
     def _back_off(self, failure: TokenUnavailableError) -> None:
-        wait = self._backoff_seconds * random.uniform(0.5, 1.5)
+        wait = max(self._backoff_seconds * random.uniform(0.5, 1.5), failure.retry_after_seconds)
         self._failure, self._retry_at = failure, self._monotonic() + wait
         self._backoff_seconds = min(2 * self._backoff_seconds, _LONGEST_BACKOFF_SECONDS)
         logger.warning("%s; asking again in %.1f s", failure, wait)
@@ -154,7 +170,7 @@ class TokenSource:
             token_endpoint_auth_method="client_secret_basic",  # noqa: S106  # the name of a method
             default_timeout=_FETCH_SECONDS,
         ) as session:
-            session.register_compliance_hook("access_token_response", _refuse_gateways)
+            session.register_compliance_hook("access_token_response", _as_the_standard_says)
             answer: dict[str, Any] = session.fetch_token(
                 oauth.token_url, grant_type="client_credentials", allow_redirects=False
             )
@@ -162,18 +178,26 @@ class TokenSource:
 
     def _read(self, answer: dict[str, Any], asked_at: float) -> _Token:
         value = answer.get("access_token")
+        value = value.strip() if isinstance(value, str) else value
         if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
             raise self._http_problem(ValueError("no access token in the answer"))
         try:
-            lifetime = max(float(answer["expires_in"]), 1.0)
-        except (KeyError, TypeError, ValueError):
+            lifetime = float(answer[_LIFETIME])
+        except (KeyError, OverflowError, TypeError, ValueError):
+            lifetime = math.nan
+        if math.isnan(lifetime):
             lifetime = _UNKNOWN_LIFETIME_SECONDS
+        lifetime = min(max(lifetime, 1.0), _LONGEST_LIFETIME_SECONDS)
         leeway = min(_LONGEST_LEEWAY_SECONDS, lifetime / 3)
         return _Token(value, refresh_at=asked_at + lifetime - leeway, expires_at=asked_at + lifetime)
 
     def _oauth_problem(self, error: OAuthError) -> PipelineError:
         client, said = self._oauth.client_id, f"{self._oauth.token_url} says {error.error}"
         if error.error in _CLIENT_ERRORS:
+            if self._may_be_rotating():
+                return TokenUnavailableError(
+                    f"no token: {said} to the client {client}, which it let in before"
+                )
             return ServiceError(f"{said} to the client {client}: check CLIENT_ID and CLIENT_SECRET")
         if error.error == "invalid_scope":
             return ServiceError(
@@ -188,8 +212,10 @@ class TokenSource:
         """What has never worked and cannot work as configured is a ServiceError; all else may pass."""
         url = self._oauth.token_url
         misconfigured = None
+        retry_after_seconds = 0.0
         if isinstance(error, requests.HTTPError):
             status = error.response.status_code
+            retry_after_seconds = _retry_after_seconds(error.response)
             said = f"answers with HTTP status {status}"
             if status in (401, 403):
                 misconfigured = f"{url} {said}: check CLIENT_ID and CLIENT_SECRET"
@@ -213,14 +239,44 @@ class TokenSource:
             misconfigured = f"{url} {said}: check --token-url"
         if misconfigured and not self._fetched_before:
             return ServiceError(misconfigured)
-        return TokenUnavailableError(f"no token: {url} {said}")
+        return TokenUnavailableError(f"no token: {url} {said}", retry_after_seconds)
+
+    def _may_be_rotating(self) -> bool:
+        """Whether a client that is refused was let in before, and not refused for so long that it won't pass."""
+        now = self._monotonic()
+        if self._rejected_at is None:
+            self._rejected_at = now
+        return self._fetched_before and now - self._rejected_at < _ROTATION_SECONDS
 
     def _scopes(self) -> str:
         return " ".join(self._oauth.scopes) or "(none)"
 
 
-def _refuse_gateways(response: requests.Response) -> requests.Response:
-    """OAuth errors come with 400 or 401; any other failure is not the token endpoint's word."""
+def _as_the_standard_says(response: requests.Response) -> requests.Response:
+    """What Authlib can read: it takes no lifetime but whole seconds, and no byte order mark.
+
+    OAuth errors come with 400 or 401; any other failure is not the token endpoint's word and raises HTTPError.
+    """
     if response.status_code not in (400, 401):
         response.raise_for_status()
+    try:
+        answer = json.loads(response.content.decode("utf-8-sig"))
+    except ValueError:
+        return response  # whose status then says more than its text
+    if isinstance(answer, dict) and "expires_in" in answer:
+        answer[_LIFETIME] = answer.pop("expires_in")
+    response._content = json.dumps(answer).encode()
     return response
+
+
+def _retry_after_seconds(response: requests.Response) -> float:
+    """What a Retry-After header asks for (RFC 9110, 10.2.3: seconds or a date), within bounds; 0 without one."""
+    text = response.headers.get("Retry-After", "").strip()
+    if text.isdecimal():
+        seconds = float(text)
+    else:
+        try:
+            seconds = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
+        except ValueError:
+            return 0.0
+    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER_SECONDS)

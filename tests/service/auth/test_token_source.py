@@ -1,5 +1,6 @@
 """Tokens: fetched as OAuth 2.0 client credentials, renewed in time, by one thread, and never shown."""
 
+import email.utils
 import itertools
 import logging
 import pickle
@@ -301,3 +302,87 @@ def test_many_threads_with_short_tokens(endpoint, oauth):
     assert late == []
     assert endpoint.most_at_once == 1
     assert 3 <= len(endpoint.requests) <= 6
+
+
+@pytest.mark.parametrize(
+    ("body", "lasts", "ends"),
+    [
+        (b'{"access_token": "token-1", "expires_in": "3599.5"}', 3500, 3600),
+        (b'{"access_token": "token-1", "expires_in": 3599.5}', 3500, 3600),
+        (b'{"access_token": "token-1", "expires_in": 1e400}', 364 * 86400, 366 * 86400),
+        (b'{"access_token": "token-1", "expires_in": -1}', 0.5, 2),
+        (b'{"access_token": "token-1", "expires_in": "soon"}', 200, 301),
+        (b'{"access_token": "token-1", "expires_in": NaN}', 200, 301),
+        (b'\xef\xbb\xbf{"access_token": "token-1", "expires_in": 3600}', 3500, 3600),
+        (b'{"access_token": "token-1\\n", "expires_in": 3600}', 3500, 3600),
+    ],
+    ids=[
+        "text",
+        "a fraction",
+        "without end",
+        "negative",
+        "a word",
+        "no number",
+        "a byte order mark",
+        "a line end",
+    ],
+)
+def test_an_endpoint_that_writes_in_its_own_way(endpoint, oauth, clock, body, lasts, ends):
+    """Lifetimes that are no whole numbers, a BOM and white space around a token are read as what they mean."""
+    endpoint.failures.append((200, body))
+    source = TokenSource(oauth, clock)
+    assert source.token() == "token-1"
+    clock.now += lasts
+    source.token()
+    assert len(endpoint.requests) == 1
+    clock.now += ends - lasts
+    source.token()
+    assert len(endpoint.requests) == 2
+
+
+def test_a_secret_that_is_being_rotated_is_waited_for(endpoint, oauth, clock):
+    """A client that was let in before and is refused now is asked for again, as long as the service keeps events."""
+    source = TokenSource(oauth, clock)
+    source.token()
+    clock.now += 3600
+    started = clock.now
+    while clock.now < started + 1700:
+        endpoint.failures = [(401, b'{"error": "invalid_client"}')]
+        with pytest.raises(TokenUnavailableError, match="which it let in before"):
+            source.token()
+        clock.now += 60
+    assert source.token() == "token-2"
+    clock.now += 3600
+    endpoint.failures = [(401, b'{"error": "invalid_client"}')] * 2
+    with pytest.raises(TokenUnavailableError):
+        source.token()
+    clock.now += 1801
+    with pytest.raises(ServiceError, match="check CLIENT_ID and CLIENT_SECRET"):
+        source.token()
+
+
+def test_retry_after_is_read(endpoint, oauth, clock):
+    """The endpoint is left alone for as long as it asks for, in seconds or until a date, but not for ever."""
+    source = TokenSource(oauth, clock)
+    in_two_minutes = email.utils.formatdate(time.time() + 120, usegmt=True)
+    for asked_for, alone, again in (
+        ("40", 39, 41),
+        (in_two_minutes, 60, 301),
+        ("99999", 299, 301),
+        ("soon", 0, 31),
+    ):
+        endpoint.retry_after = asked_for
+        endpoint.failures = [(429, b"slow down")]
+        before = len(endpoint.requests)
+        with pytest.raises(TokenUnavailableError):
+            source.token()
+        clock.now += alone
+        endpoint.failures = [(429, b"slow down")]
+        with pytest.raises(TokenUnavailableError):
+            source.token()
+        if alone:
+            assert len(endpoint.requests) == before + 1
+        endpoint.retry_after, endpoint.failures = None, []
+        clock.now += again
+        assert source.token()
+        source = TokenSource(oauth, clock)

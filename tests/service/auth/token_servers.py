@@ -21,6 +21,7 @@ class TokenEndpoint:
     def __init__(self) -> None:
         self.lifetime_seconds: float | None = 3600.0
         self.failures: list[tuple[int, bytes]] = []  # status and body of the next answers, before any token
+        self.retry_after: str | None = None
         self.delay_seconds = 0.0
         self.known_scopes = {"events.sms.subscribe", "events.voice.subscribe"}
         self.requests: list[dict[str, str]] = []
@@ -41,6 +42,8 @@ class TokenEndpoint:
                 )
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
+                if status != 200 and endpoint.retry_after is not None:
+                    self.send_header("Retry-After", endpoint.retry_after)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
