@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import itertools
+import logging
 import random
 import secrets
 import time
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_LOG = logging.getLogger(__name__)
+
 PATIENCE_SECONDS = 60.0
 SMALL_BYTES = 1 << 20
 # Above this an object is put in parts: a fault costs one part, and each request's time is bounded.
@@ -40,9 +43,11 @@ PART_CONCURRENCY = 4
 READ_CONCURRENCY = 64
 READ_AHEAD_BYTES = 64 << 20
 DELETE_BATCH = 1000
+CREDENTIALS_SECONDS = 10.0
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 5.0
 
+_OF_A_PART = ("ETag", "ChecksumSHA256")
 _EXISTS_CODES = {"PreconditionFailed", "ConditionalRequestConflict"}
 _CHANGED_CODES = {"PreconditionFailed", "NoSuchKey"}
 
@@ -69,6 +74,7 @@ class S3LakeStore:
         self._opened_by = opened_by
         self._patience = patience_seconds
         self._timeout = timeout_seconds
+        self._checksums = False
 
     def __repr__(self) -> str:
         return f"S3LakeStore({self.location.url!r})"
@@ -82,11 +88,11 @@ class S3LakeStore:
 
     @functools.cached_property
     def _small(self) -> "S3Store":
-        return self._access.objects(timeout=timedelta(seconds=self._timeout))
+        return self._access.objects(checksums=self._checksums, timeout=timedelta(seconds=self._timeout))
 
     @functools.cached_property
     def _large(self) -> "S3Store":
-        return self._access.objects(timeout=timedelta(seconds=6 * self._timeout))
+        return self._access.objects(checksums=self._checksums, timeout=timedelta(seconds=6 * self._timeout))
 
     @functools.cached_property
     def _reads(self) -> "S3Store":
@@ -107,7 +113,7 @@ class S3LakeStore:
     def _create(self, key: str, view: memoryview, put: Put) -> None:
         def put_and_settle() -> None:
             try:
-                put(key, view, None)
+                self._put(put, key, view, None)
             except (ExistsError, ClientError) as error:
                 if not _says_exists(error):
                     raise
@@ -126,7 +132,7 @@ class S3LakeStore:
     def _replace(self, key: str, view: memoryview, unchanged: Tag, put: Put) -> Tag:
         def put_and_settle() -> Tag:
             try:
-                return put(key, view, unchanged)
+                return self._put(put, key, view, unchanged)
             except (PreconditionError, ClientError) as error:
                 if not _says_changed(error):
                     raise
@@ -140,6 +146,18 @@ class S3LakeStore:
         except NotFoundError:
             raise ChangedError(key) from None
 
+    def _put(self, put: Put, key: str, view: memoryview, unchanged: Tag | None) -> Tag:
+        """Put, from now on with checksums if it is refused for having none: a bucket with Object Lock wants them."""
+        try:
+            return put(key, view, unchanged)
+        except (BaseError, ClientError) as error:
+            if self._checksums or self._access.fault(error).code != "InvalidRequest":
+                raise
+        self._checksums = True
+        for made_without in ("_small", "_large"):
+            vars(self).pop(made_without, None)
+        return put(key, view, unchanged)
+
     def _put_whole(self, key: str, view: memoryview, unchanged: Tag | None) -> Tag:
         store = self._small if len(view) <= SMALL_BYTES else self._large
         mode: Any = {"e_tag": unchanged} if unchanged else "create"
@@ -150,14 +168,15 @@ class S3LakeStore:
     def _put_parts(self, key: str, view: memoryview, unchanged: Tag | None) -> Tag:
         """Put an object in parts, the last step conditional; what is not completed is aborted."""
         target = {"Bucket": self._access.bucket, "Key": self._full(key)}
-        upload = {**target, "UploadId": self._boto.create_multipart_upload(**target)["UploadId"]}
+        checksum = {"ChecksumAlgorithm": "SHA256"} if self._checksums else {}
+        upload = {**target, "UploadId": self._boto.create_multipart_upload(**target, **checksum)["UploadId"]}
         condition = {"IfMatch": unchanged} if unchanged else {"IfNoneMatch": "*"}
 
         def put_part(at: int) -> dict[str, Any]:
             number = at // PART_BYTES + 1
             body = bytes(view[at : at + PART_BYTES])
-            answer = self._boto.upload_part(**upload, PartNumber=number, Body=body)
-            return {"PartNumber": number, "ETag": answer["ETag"]}
+            answer = self._boto.upload_part(**upload, **checksum, PartNumber=number, Body=body)
+            return {"PartNumber": number, **{name: answer[name] for name in _OF_A_PART if name in answer}}
 
         try:
             with ThreadPoolExecutor(PART_CONCURRENCY) as pool:
@@ -309,12 +328,8 @@ class S3LakeStore:
 
     def _check_bucket(self) -> None:
         access = self._access
-        if not access.has_credentials():
-            raise LakeError(
-                f"lake {access.name}: no credentials found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,"
-                " AWS_PROFILE, or give this machine a role"
-            )
-        client = access.client(timeout_seconds=5, attempts=1)
+        self._await_credentials()
+        client = self._persist(lambda: access.client(timeout_seconds=5, attempts=1))
         answer = self._persist(
             lambda: client.list_objects_v2(Bucket=access.bucket, Prefix=self._full(".probe/"), MaxKeys=1)
         )
@@ -326,17 +341,35 @@ class S3LakeStore:
                 f" --s3-region {region}"
             )
 
+    def _await_credentials(self) -> None:
+        """A role's credentials may come some seconds after the process has started: they are waited for so long."""
+        deadline = time.monotonic() + CREDENTIALS_SECONDS
+        told = False
+        while not self._access.has_credentials() and time.monotonic() < deadline:
+            if not told:
+                _LOG.warning(
+                    "lake %s: no credentials yet; asking again for %.0f s",
+                    self._access.name,
+                    CREDENTIALS_SECONDS,
+                )
+                told = True
+            time.sleep(0.5)
+
     def _check_conditional_put(self) -> None:
         probe = f".probe/{secrets.token_hex(8)}"
         try:
             self.create(probe, b"first")
-            for put in (self._put_whole, self._put_parts):
-                with contextlib.suppress(AlreadyExistsError):
+            for put, what in ((self._put_whole, "puts"), (self._put_parts, "completed multipart uploads")):
+                try:
                     self._create(probe, memoryview(b"second"), put)
-                    raise LakeError(
-                        f"lake {self._access.name}: the server at {self._access.endpoint} ignores If-None-Match:"
-                        " a second put overwrote the first, so nothing would be exactly once there: use another"
-                    )
+                except AlreadyExistsError:
+                    continue
+                except LakeError as error:
+                    raise LakeError(f"{error}; it was tried with conditional {what}") from None
+                raise LakeError(
+                    f"lake {self._access.name}: the server at {self._access.endpoint} ignores If-None-Match"
+                    f" on {what}: the second overwrote the first, so nothing would be exactly once: use another"
+                )
         finally:
             # Best effort: who may not delete leaves it to the bucket's lifecycle rule.
             with contextlib.suppress(LakeError):
@@ -394,4 +427,6 @@ def _says_changed(error: Exception) -> bool:
 
 
 def _says_exists(error: Exception) -> bool:
-    return not isinstance(error, ClientError) or error.response["Error"]["Code"] in _EXISTS_CODES
+    if isinstance(error, ClientError):
+        return error.response["Error"]["Code"] in _EXISTS_CODES
+    return isinstance(error, ExistsError)

@@ -13,12 +13,20 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    CredentialRetrievalError,
     HTTPClientError,
+    LoginError,
+    MetadataRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
     SSLError,
+    SSOError,
+    TokenRetrievalError,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
 from obstore.store import S3Store
 
+from wgtwo_pipeline import trust
 from wgtwo_pipeline.errors import ConfigurationError, LakeError
 from wgtwo_pipeline.lake.store import LakeLocation
 
@@ -28,6 +36,9 @@ if TYPE_CHECKING:
 for _name in ("boto3", "botocore", "urllib3"):
     # Their debug texts hold signed headers, their info is noise.
     logging.getLogger(_name).setLevel(logging.WARNING)
+for _name in ("botocore.credentials", "botocore.tokens"):
+    # They warn with a traceback of what then comes as an error, and is said in one sentence.
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 # botocore renews credentials from 15 minutes before they expire; asking every minute keeps ours as fresh.
 # object_store asks again when less than 5 minutes are left.
@@ -49,7 +60,9 @@ _FIXES = {
     "AuthorizationHeaderMalformed": "the bucket is in another region: name it with --s3-region",
     "IllegalLocationConstraintException": "the bucket is in another region: name it with --s3-region",
     "InvalidBucketName": "the bucket's name is not valid: name another with --lake",
-    "NotImplemented": "the server cannot do what was asked (create if absent): use another server",
+    "NotImplemented": "the server cannot do what was asked: use another server",
+    "InvalidObjectState": "it is archived: restore it, and except epochs/, checkpoints/ and descriptors/ from the"
+    " lifecycle rule that archives",
     "QuotaExceeded": "the quota is used up: raise it",
     "NoSuchUpload": "an upload was removed while it ran: try again",
 }
@@ -64,6 +77,20 @@ _TRANSIENT = {
     "NoSuchKey",
 }
 _TRANSIENT_STATUS = {408, 409, 425, 429}
+_CHECKSUMS: Any = {"checksum_algorithm": "sha256"}
+_NO_CREDENTIALS = (
+    "no credentials found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or give this"
+    " machine a role"
+)
+_CREDENTIAL_ERRORS = (
+    CredentialRetrievalError,
+    LoginError,
+    MetadataRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    SSOError,
+    TokenRetrievalError,
+)
 _BROKEN = {"Connect": "cannot connect", "Timeout": "no answer in time"}
 
 
@@ -103,12 +130,15 @@ class S3Access:
         self.name = f"s3://{self.bucket}/{self.prefix}".rstrip("/")
         self._location = location
         self._path_style = location.s3_endpoint is not None
+        self._credentials: Any = None
+        self._no_credentials = Fault("no credentials", _NO_CREDENTIALS, True)
         try:
             core = botocore.session.get_session()
             self._session = boto3.Session(botocore_session=core, region_name=location.s3_region)
-            self._credentials = self._session.get_credentials()
-            self._ca_bundle = core.get_config_variable("ca_bundle")
-            meta = self.client().meta
+            self._profile = core.get_config_variable("profile")
+            named = core.get_config_variable("ca_bundle")
+            self._ca_bundle = trust.checked(named, "AWS_CA_BUNDLE") if named else trust.bundle()
+            meta = self._client(Config()).meta
         except BotoCoreError as error:
             raise LakeError(f"lake {self.name}: {error}") from None
         self.endpoint: str = meta.endpoint_url
@@ -117,17 +147,34 @@ class S3Access:
         self.region: str = "us-east-1" if meta.region_name == "aws-global" else meta.region_name
 
     def client(self, timeout_seconds: float = 20, attempts: int = 3) -> "S3Client":
-        """Return a boto3 client: for what obstore cannot do, and where its errors say too little."""
-        config = Config(
-            connect_timeout=min(5, timeout_seconds),
-            read_timeout=timeout_seconds,
-            retries={"total_max_attempts": attempts, "mode": "standard"},
-            s3={"addressing_style": "path" if self._path_style else "auto"},
-        )
-        return self._session.client("s3", endpoint_url=self._location.s3_endpoint, config=config)
+        """Return a boto3 client: for what obstore cannot do, and where its errors say too little.
 
-    def objects(self, **timeouts: timedelta) -> S3Store:
-        """Return an obstore store of the lake's prefix, without retries of its own: they are ours."""
+        Raises NoCredentialsError where there are none yet: a client made without them would never have any.
+        """
+        if not self.has_credentials():
+            raise NoCredentialsError
+        return self._client(
+            Config(
+                connect_timeout=min(5, timeout_seconds),
+                read_timeout=timeout_seconds,
+                retries={"total_max_attempts": attempts, "mode": "standard"},
+                # None but ours, on all calls of an upload or on none: servers refuse what does not fit together.
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+                s3={"addressing_style": "path" if self._path_style else "auto"},
+            )
+        )
+
+    def _client(self, config: Config) -> "S3Client":
+        return self._session.client(
+            "s3", endpoint_url=self._location.s3_endpoint, config=config, verify=self._ca_bundle
+        )
+
+    def objects(self, *, checksums: bool = False, **timeouts: timedelta) -> S3Store:
+        """Return an obstore store of the lake's prefix, without retries of its own: they are ours.
+
+        `checksums` sends one with each put, which a bucket with Object Lock demands and other servers refuse.
+        """
         host = urlsplit(self.endpoint)
         virtual = not self._path_style and "." not in self.bucket
         client_options: dict[str, Any] = {
@@ -135,9 +182,8 @@ class S3Access:
             "connect_timeout": timedelta(seconds=5),
             **timeouts,
         }
-        if self._ca_bundle:
-            with open(self._ca_bundle, "rb") as file:  # noqa: PTH123
-                client_options["root_certificate"] = file.read()
+        if host.scheme == "https":
+            client_options["root_certificate"] = trust.pem(self._ca_bundle).encode()
         return S3Store(
             self.bucket,
             prefix=self.prefix or None,
@@ -147,16 +193,31 @@ class S3Access:
             credential_provider=self._credential,  # type: ignore[arg-type]
             client_options=client_options,  # type: ignore[arg-type]
             retry_config={"max_retries": 0},
+            # What is said here wins over obstore's own variables (AWS_CONDITIONAL_PUT, AWS_SKIP_SIGNATURE …).
+            conditional_put="etag",
+            skip_signature=False,
+            s3_express=False,
+            **(_CHECKSUMS if checksums else {}),
         )
 
     def has_credentials(self) -> bool:
-        """Return whether boto3's chain found any."""
+        """Return whether boto3's chain finds any now; asked again each time until it does."""
+        if self._credentials is None:
+            try:
+                self._credentials = self._session.get_credentials()
+            except BotoCoreError as error:
+                self._no_credentials = self._of_credentials(error)
         return self._credentials is not None
 
     def _credential(self) -> S3Credential:
-        if self._credentials is None:
+        if not self.has_credentials():
             raise LakeError("no credentials")
-        frozen = self._credentials.get_frozen_credentials()
+        try:
+            frozen = self._credentials.get_frozen_credentials()
+        except BotoCoreError as error:
+            self._no_credentials = self._of_credentials(error)
+            self._credentials = None  # whoever logs in again is seen by a new one
+            raise LakeError("no credentials") from None
         return {
             "access_key_id": frozen.access_key or "",
             "secret_access_key": frozen.secret_key or "",
@@ -171,11 +232,11 @@ class S3Access:
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             return self._answer(status, code)
         if isinstance(error, SSLError):
-            return Fault(
-                "TLS failed", f"check {self.endpoint}, and AWS_CA_BUNDLE for a private authority", True
-            )
+            return self._untrusted()
         if isinstance(error, (BotoConnectionError, HTTPClientError)):
             return self._broken("Timeout" if "Timeout" in type(error).__name__ else "Connect")
+        if isinstance(error, _CREDENTIAL_ERRORS):
+            return self._of_credentials(error)
         if isinstance(error, BotoCoreError):
             return self._not_s3(type(error).__name__)
         return self._of_obstore(str(error))
@@ -189,7 +250,9 @@ class S3Access:
         if code or status:
             return self._answer(int(status[1]) if status else 200, (code[1] or code[2]) if code else "")
         if "credential provider" in text:
-            return Fault("no credentials", "set AWS_ACCESS_KEY_ID, AWS_PROFILE or a role", True)
+            return self._no_credentials
+        if "certificate" in text.lower():
+            return self._untrusted()
         kind = re.search(r"kind: (\w+)", text)
         if kind:
             return self._broken(kind[1])
@@ -210,6 +273,23 @@ class S3Access:
             elif not code or code.isdigit():
                 return self._not_s3(f"HTTP {status}")
         return Fault(f"HTTP {status} {code}".rstrip(), fix, transient, code)
+
+    def _of_credentials(self, error: Exception) -> Fault:
+        """What is wrong with the credentials; what a process or an endpoint said of it may hold secrets."""
+        profile = self._profile or "default"
+        if isinstance(error, SSOError | TokenRetrievalError):
+            fix = f"the SSO session has expired: aws sso login --profile {profile}"
+        elif isinstance(error, LoginError):
+            fix = f"the session has expired: aws login --profile {profile}"
+        elif isinstance(error, CredentialRetrievalError):
+            provider = getattr(error, "kwargs", {}).get("provider", "the provider")
+            fix = f"{provider} of the profile {profile} gives no credentials: run it by hand, or name another profile"
+        else:
+            fix = _NO_CREDENTIALS
+        return Fault(f"no credentials: {type(error).__name__}", fix, True)
+
+    def _untrusted(self) -> Fault:
+        return Fault("TLS failed", f"check {self.endpoint}, and AWS_CA_BUNDLE for a private authority", True)
 
     def _broken(self, kind: str) -> Fault:
         fix = f"check the network, {self.endpoint} and --s3-endpoint"

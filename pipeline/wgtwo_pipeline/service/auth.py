@@ -19,6 +19,7 @@ import requests
 from authlib.integrations.base_client import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 
+from wgtwo_pipeline import trust
 from wgtwo_pipeline.errors import PipelineError, ServiceError
 from wgtwo_pipeline.service import diagnose
 from wgtwo_pipeline.service.settings import OAuth
@@ -170,6 +171,7 @@ class TokenSource:
             token_endpoint_auth_method="client_secret_basic",  # noqa: S106  # the name of a method
             default_timeout=_FETCH_SECONDS,
         ) as session:
+            session.verify = trust.bundle()  # REQUESTS_CA_BUNDLE still wins
             session.register_compliance_hook("access_token_response", _as_the_standard_says)
             answer: dict[str, Any] = session.fetch_token(
                 oauth.token_url, grant_type="client_credentials", allow_redirects=False

@@ -8,10 +8,9 @@ import os
 import socket
 import ssl
 import urllib.request
-from pathlib import Path
 from typing import Final
 
-from wgtwo_pipeline.errors import ConfigurationError
+from wgtwo_pipeline import trust
 from wgtwo_pipeline.service.settings import Service, split_address
 
 _PROBE_SECONDS: Final = 3.0
@@ -23,24 +22,12 @@ _OTHER_HOST: Final = (62, 64)  # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509
 _NO_SUCH_NAME: Final = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
 
 
-def authorities(ca_file: str | None) -> str | None:
-    """The PEM certificates to trust: those of `ca_file`, else the system's; None where the system has none.
+def authorities(ca_file: str | None) -> str:
+    """The PEM certificates to trust: those of `ca_file`, else those that everything else here trusts.
 
-    ConfigurationError if `ca_file` cannot be used.
+    ConfigurationError if they cannot be used.
     """
-    path = ca_file or ssl.get_default_verify_paths().cafile
-    if path is None:
-        return None
-    try:
-        pem = Path(path).read_text(encoding="ascii", errors="replace")
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
-    except (OSError, ssl.SSLError, ValueError) as error:
-        if ca_file is None:
-            return None
-        raise ConfigurationError(
-            f"--ca-file {ca_file} holds no certificate that can be read ({error}): name a PEM file"
-        ) from None
-    return pem
+    return trust.pem(trust.checked(ca_file, "--ca-file") if ca_file else trust.bundle())
 
 
 def refusal(code: str, detail: str, service: Service, method: str) -> str | None:
