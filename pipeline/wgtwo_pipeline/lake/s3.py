@@ -358,7 +358,7 @@ class S3LakeStore:
     def _check_conditional_put(self) -> None:
         probe = f".probe/{secrets.token_hex(8)}"
         try:
-            self.create(probe, b"first")
+            self._create(probe, memoryview(b"first"), self._put_whole)
             for put, what in ((self._put_whole, "puts"), (self._put_parts, "completed multipart uploads")):
                 try:
                     self._create(probe, memoryview(b"second"), put)

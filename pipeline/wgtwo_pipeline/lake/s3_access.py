@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import boto3
 import botocore.session
@@ -24,6 +24,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
+from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from wgtwo_pipeline import trust
@@ -77,6 +78,7 @@ _TRANSIENT = {
     "NoSuchKey",
 }
 _TRANSIENT_STATUS = {408, 409, 425, 429}
+_NOBODY = {"aws_access_key_id": "-", "aws_secret_access_key": "-"}
 _CHECKSUMS: Any = {"checksum_algorithm": "sha256"}
 _NO_CREDENTIALS = (
     "no credentials found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or give this"
@@ -86,7 +88,6 @@ _CREDENTIAL_ERRORS = (
     CredentialRetrievalError,
     LoginError,
     MetadataRetrievalError,
-    NoCredentialsError,
     PartialCredentialsError,
     SSOError,
     TokenRetrievalError,
@@ -131,14 +132,15 @@ class S3Access:
         self._location = location
         self._path_style = location.s3_endpoint is not None
         self._credentials: Any = None
-        self._no_credentials = Fault("no credentials", _NO_CREDENTIALS, True)
+        self._no_credentials = Fault("no credentials", _NO_CREDENTIALS, transient=True)
         try:
             core = botocore.session.get_session()
             self._session = boto3.Session(botocore_session=core, region_name=location.s3_region)
             self._profile = core.get_config_variable("profile")
             named = core.get_config_variable("ca_bundle")
             self._ca_bundle = trust.checked(named, "AWS_CA_BUNDLE") if named else trust.bundle()
-            meta = self._client(Config()).meta
+            # Where the bucket is can be said without the credentials, which may not be there yet.
+            meta = self._client(Config(), **_NOBODY).meta
         except BotoCoreError as error:
             raise LakeError(f"lake {self.name}: {error}") from None
         self.endpoint: str = meta.endpoint_url
@@ -165,9 +167,13 @@ class S3Access:
             )
         )
 
-    def _client(self, config: Config) -> "S3Client":
+    def _client(self, config: Config, **credentials: Any) -> "S3Client":
         return self._session.client(
-            "s3", endpoint_url=self._location.s3_endpoint, config=config, verify=self._ca_bundle
+            "s3",
+            endpoint_url=self._location.s3_endpoint,
+            config=config,
+            verify=self._ca_bundle,
+            **credentials,
         )
 
     def objects(self, *, checksums: bool = False, **timeouts: timedelta) -> S3Store:
@@ -184,6 +190,16 @@ class S3Access:
         }
         if host.scheme == "https":
             client_options["root_certificate"] = trust.pem(self._ca_bundle).encode()
+        try:
+            return self._obstore(virtual, host, checksums, client_options)
+        except BaseError as error:
+            said = re.search(r"Failed to parse [^\n]*", str(error))
+            raise ConfigurationError(
+                f"lake {self.name}: an AWS_… variable of this environment cannot be used"
+                f"{f' ({said[0]})' if said else ''}: unset it"
+            ) from None
+
+    def _obstore(self, virtual: bool, host: SplitResult, checksums: bool, options: dict[str, Any]) -> S3Store:
         return S3Store(
             self.bucket,
             prefix=self.prefix or None,
@@ -191,7 +207,7 @@ class S3Access:
             virtual_hosted_style_request=virtual,
             region=self.region,
             credential_provider=self._credential,  # type: ignore[arg-type]
-            client_options=client_options,  # type: ignore[arg-type]
+            client_options=options,  # type: ignore[arg-type]
             retry_config={"max_retries": 0},
             # What is said here wins over obstore's own variables (AWS_CONDITIONAL_PUT, AWS_SKIP_SIGNATURE …).
             conditional_put="etag",
@@ -235,6 +251,8 @@ class S3Access:
             return self._untrusted()
         if isinstance(error, (BotoConnectionError, HTTPClientError)):
             return self._broken("Timeout" if "Timeout" in type(error).__name__ else "Connect")
+        if isinstance(error, NoCredentialsError):
+            return self._no_credentials
         if isinstance(error, _CREDENTIAL_ERRORS):
             return self._of_credentials(error)
         if isinstance(error, BotoCoreError):

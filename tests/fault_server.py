@@ -32,6 +32,9 @@ class FaultServer:
         self.objects: dict[str, bytes] = {}
         self.faults: list[Fault] = []
         self.ignores_conditions = False
+        self.completes_on_any_condition = False  # as some servers do at the end of a multipart upload only
+        self.demands_checksums = False  # as a bucket with Object Lock does
+        self.refuses_checksums = False  # as servers do that do not know them
         self.region = "us-east-1"
         self.requests: list[str] = []
         self.scopes: set[str] = set()  # what requests are signed with: "key/region"
@@ -103,6 +106,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _work(self, key, query, body):
         objects = self.s3.objects
+        checked = any(name.lower().startswith("x-amz-checksum") for name in self.headers)
+        if self.s3.refuses_checksums and (checked or "x-amz-sdk-checksum-algorithm" in self.headers):
+            return 501, {}, _error("NotImplemented")
+        if self.s3.demands_checksums and self.command == "PUT" and not checked:
+            return 400, {}, _error("InvalidRequest")
         described = {"ETag": '"tag"', "Last-Modified": formatdate(usegmt=True)}
         conditional = self.headers.get("If-None-Match") == "*" and not self.s3.ignores_conditions
         if "list-type" in query:
@@ -138,6 +146,8 @@ class _Handler(BaseHTTPRequestHandler):
             return 200, described, objects[key]
         else:
             answer = b""
+        if "uploadId" in query and self.s3.completes_on_any_condition:
+            conditional = False
         if conditional and key in objects:
             return 412, {}, _error("PreconditionFailed")
         objects[key] = body
