@@ -11,7 +11,7 @@ from wgtwo.subscription.v1 import subscription_events_pb2 as subscription
 from wgtwo_pipeline.sandbox.clock import Clock
 from wgtwo_pipeline.sandbox.draw import Draw
 from wgtwo_pipeline.sandbox.encode import v0_response, v1_response
-from wgtwo_pipeline.sandbox.engine import Event
+from wgtwo_pipeline.sandbox.event import Event
 from wgtwo_pipeline.sandbox.kinds import KINDS, kinds_named
 from wgtwo_pipeline.sandbox.make import makers
 

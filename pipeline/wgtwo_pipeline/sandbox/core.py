@@ -11,7 +11,8 @@ from wgtwo.events.v1 import events_pb2 as v1
 from wgtwo_pipeline.sandbox.authorize import Authority
 from wgtwo_pipeline.sandbox.clock import Clock
 from wgtwo_pipeline.sandbox.draw import Draw
-from wgtwo_pipeline.sandbox.engine import Engine, Event
+from wgtwo_pipeline.sandbox.engine import Engine
+from wgtwo_pipeline.sandbox.event import Event
 from wgtwo_pipeline.sandbox.kinds import KINDS, Api, kinds_named
 from wgtwo_pipeline.sandbox.make import Made, makers
 from wgtwo_pipeline.sandbox.malform import malformed

@@ -9,9 +9,10 @@ from wgtwo.events.v0 import events_pb2 as v0
 from wgtwo_pipeline.sandbox.authorize import RefusedError
 from wgtwo_pipeline.sandbox.core import Core
 from wgtwo_pipeline.sandbox.encode import v0_response
-from wgtwo_pipeline.sandbox.engine import Delivery, Start, Subscription
+from wgtwo_pipeline.sandbox.group import Delivery
 from wgtwo_pipeline.sandbox.kinds import KINDS, V0_BY_NUMBER, Kind
 from wgtwo_pipeline.sandbox.stream import Context, channel_of, count_ack, inbox, send_stream, start_at
+from wgtwo_pipeline.sandbox.subscription import Start, Subscription
 
 # The contract names no defaults for v0: v1's, which are also what it recommends.
 MAX_IN_FLIGHT = 50

@@ -1,12 +1,10 @@
 """Makes up believable events: event number i of a seed is always the same, but for its timestamp.
 
 Of every hundred events each kind has its weight, so a hundred hold every kind. Calls go through their stages, a
-delivery report follows its SMS. Numbers are Ofcom's, PTS's and NANPA's for fiction; IMSIs
-are of the test network 001-01. Revocations name former subscribers (the last hundred numbers), who occur in no other
+delivery report follows its SMS. Revocations name former subscribers (the last hundred numbers), who occur in no other
 event: made-up consent never erases made-up data. Who wants that publishes an event of their own.
 """
 
-import uuid
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -16,34 +14,21 @@ from wgtwo.events.v0 import events_pb2 as v0
 from wgtwo.subscription.v1 import subscription_events_pb2 as subscription_v1
 
 from wgtwo_pipeline.sandbox.draw import Draw
+from wgtwo_pipeline.sandbox.fiction import (
+    ACTIVE,
+    ALL,
+    COUNTRIES,
+    RIGHTS,
+    SENDERS,
+    STATUSES,
+    TEXTS,
+    Person,
+    new_handset,
+    stranger,
+    travel,
+    uuid4,
+)
 from wgtwo_pipeline.sandbox.kinds import Api, Kind
-
-ACTIVE, ALL = 900, 1000
-COUNTRIES = (
-    ("NO", "Norway"),
-    ("SE", "Sweden"),
-    ("GB", "United Kingdom"),
-    ("DE", "Germany"),
-    ("ES", "Spain"),
-    ("CI", "Côte d'Ivoire"),
-    ("US", "United States"),
-)
-TEXTS = (
-    "On my way, five minutes",
-    "Your code is 4711",
-    "Takk for sist! Sees på lørdag 🎉",
-    "Din tid är bokad: måndag 09:30",
-    "ok",
-    "Your parcel is ready for pick-up at the usual place. Bring an identity card. " * 3,
-)
-SENDERS = ("Parcels", "DENTIST", "Bank 24")
-STATUSES = (
-    *[v0.SmsDeliveryReportEvent.DELIVERED] * 5,
-    v0.SmsDeliveryReportEvent.TEMPORARY_FAILURE,
-    v0.SmsDeliveryReportEvent.FINAL_FAILURE,
-    v0.SmsDeliveryReportEvent.EXPIRED,
-)
-RIGHTS = ("events.sms.subscribe", "events.voice.subscribe", "sms.send.to_subscriber")
 
 
 @dataclass(frozen=True)
@@ -53,16 +38,6 @@ class Made:
     kind: Kind
     message: Any
     identifier: str = ""
-
-
-@dataclass(frozen=True)
-class Person:
-    """A subscriber who does not exist."""
-
-    number: str
-    imsi: str
-    sub: str
-    wg2rn: str
 
 
 class Maker:
@@ -122,16 +97,16 @@ class Maker:
             v0.VoiceEvent.CALL_ANSWERED if answered else v0.VoiceEvent.CALL_FWD_VOICEMAIL,
             v0.VoiceEvent.CALL_ENDED,
         )
-        event = v0.VoiceEvent(call_id=_uuid(draw), type=stages[stage], caller_id_hidden=draw.chance(0.05))
-        ends = (person.number, _stranger(draw))
+        event = v0.VoiceEvent(call_id=uuid4(draw), type=stages[stage], caller_id_hidden=draw.chance(0.05))
+        ends = (person.number, stranger(draw))
         event.from_number.e164, event.to_number.e164 = ends if outgoing else ends[::-1]
         return person, event
 
     def _voicemail(self, ordinal: int) -> tuple[Person, v0.VoicemailEvent]:
         draw = self._draw("voicemail", ordinal)
         person = self._active(draw)
-        event = v0.VoicemailEvent(voicemail_id=_uuid(draw), type=v0.VoicemailEvent.NEW_VOICEMAIL)
-        event.from_number.e164, event.to_number.e164 = _stranger(draw), person.number
+        event = v0.VoicemailEvent(voicemail_id=uuid4(draw), type=v0.VoicemailEvent.NEW_VOICEMAIL)
+        event.from_number.e164, event.to_number.e164 = stranger(draw), person.number
         return person, event
 
     def _location_update(self, ordinal: int) -> tuple[Person, v0.LocationUpdateEvent]:
@@ -152,7 +127,7 @@ class Maker:
         person = self._active(draw)
         event = v0.CountryChangeEvent()
         event.msisdn.e164 = person.number
-        _travel(draw, event)
+        travel(draw, event)
         return person, event
 
     def _token_audit(self, ordinal: int) -> tuple[Person, v0.TokenAuditEvent]:
@@ -172,7 +147,7 @@ class Maker:
 
     def _sms(self, ordinal: int) -> tuple[Person, v0.SmsEvent]:
         draw = self._draw("sms", ordinal)
-        event = v0.SmsEvent(id=_uuid(draw), uuid=_uuid(draw))
+        event = v0.SmsEvent(id=uuid4(draw), uuid=uuid4(draw))
         person = self._address_sms(draw, event)
         if draw.chance(0.1):
             event.bytes = bytes.fromhex(draw.hex(40))
@@ -182,10 +157,10 @@ class Maker:
 
     def _sms_delivery_report(self, ordinal: int) -> tuple[Person, v0.SmsDeliveryReportEvent]:
         draw = self._draw("sms", ordinal)
-        sms_id, _ = _uuid(draw), _uuid(draw)
+        sms_id, _ = uuid4(draw), uuid4(draw)
         event = v0.SmsDeliveryReportEvent(sms_id=sms_id)
         person = self._address_sms(draw, event)
-        event.id = _uuid(draw)
+        event.id = uuid4(draw)
         event.status = draw.pick(STATUSES)
         return person, event
 
@@ -197,7 +172,7 @@ class Maker:
             if other == 0:
                 event.to_national_phone_number.national_phone_number = "2000"
             else:
-                event.to_e164.e164 = _stranger(draw)
+                event.to_e164.e164 = stranger(draw)
         else:
             event.to_e164.e164 = person.number
             if other < 3:
@@ -205,7 +180,7 @@ class Maker:
             elif other == 3:
                 event.from_national_phone_number.national_phone_number = "2000"
             else:
-                event.from_e164.e164 = _stranger(draw)
+                event.from_e164.e164 = stranger(draw)
         return person
 
     def _consent_revoke(self, ordinal: int) -> tuple[Person, v0.ConsentRevokeEvent]:
@@ -219,7 +194,7 @@ class Maker:
         person = self._active(draw)
         event = v0.HandsetUpdateEvent()
         event.imsi.value, event.number.e164 = person.imsi, person.number
-        _new_handset(draw, event)
+        new_handset(draw, event)
         return person, event
 
     def _first_attachment(self, ordinal: int) -> tuple[Person, v0.FirstAttachmentEvent]:
@@ -242,7 +217,7 @@ class Maker:
         response = subscription_v1.StreamHandsetChangeEventsResponse()
         event = response.handset_change_event
         event.imsi.value, event.number.e164 = person.imsi, person.number
-        _new_handset(draw, event)
+        new_handset(draw, event)
         return person, response
 
     def _first_attachment_v1(self, ordinal: int) -> tuple[Person, Any]:
@@ -257,7 +232,7 @@ class Maker:
         person = self._active(draw)
         response = subscription_v1.StreamCountryChangeEventsResponse()
         response.country_change_event.number.e164 = person.number
-        _travel(draw, response.country_change_event)
+        travel(draw, response.country_change_event)
         return person, response
 
     def _periodic_country_v1(self, ordinal: int) -> tuple[Person, Any]:
@@ -305,24 +280,3 @@ def _reports_last(deck: list[Kind]) -> list[Kind]:
         for turn, i in enumerate(places):
             deck[i] = names["sms" if turn % 2 == 0 else "sms_delivery_report"]
     return deck
-
-
-def _uuid(draw: Draw) -> str:
-    return str(uuid.UUID(int=draw.below(1 << 128), version=4))
-
-
-def _stranger(draw: Draw) -> str:
-    return draw.pick((f"+120255501{draw.below(100):02d}", f"+467017406{5 + draw.below(95):02d}"))
-
-
-def _travel(draw: Draw, event: Any) -> None:
-    before = draw.below(len(COUNTRIES))
-    after = (before + 1 + draw.below(len(COUNTRIES) - 1)) % len(COUNTRIES)
-    event.previous.code, event.previous.name = COUNTRIES[before]
-    event.current.code, event.current.name = COUNTRIES[after]
-
-
-def _new_handset(draw: Draw, event: Any) -> None:
-    for handset in (event.previous, event.current):
-        handset.imei_sv.imei = f"00101{draw.below(10**10):010d}"
-        handset.imei_sv.software_version = f"{draw.below(100):02d}"

@@ -7,7 +7,8 @@ from itertools import chain, islice
 from typing import Any
 
 from wgtwo_pipeline.sandbox.core import Core
-from wgtwo_pipeline.sandbox.engine import Event, Group
+from wgtwo_pipeline.sandbox.event import Event
+from wgtwo_pipeline.sandbox.group import Group
 from wgtwo_pipeline.sandbox.kinds import KINDS
 
 

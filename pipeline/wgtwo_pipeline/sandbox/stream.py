@@ -12,8 +12,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from wgtwo_pipeline.sandbox.authorize import RefusedError
 from wgtwo_pipeline.sandbox.core import Core
 from wgtwo_pipeline.sandbox.draw import Draw
-from wgtwo_pipeline.sandbox.engine import Delivery, Start, Subscription
+from wgtwo_pipeline.sandbox.group import Delivery
 from wgtwo_pipeline.sandbox.kinds import KINDS
+from wgtwo_pipeline.sandbox.subscription import Start, Subscription
 
 Context = Any  # grpc.aio.ServicerContext of raw bytes
 

@@ -15,7 +15,7 @@ from wgtwo.subscription.v1 import subscription_events_pb2 as subscription_v1
 from wgtwo_pipeline.sandbox.authorize import RefusedError
 from wgtwo_pipeline.sandbox.core import Core
 from wgtwo_pipeline.sandbox.encode import v1_response
-from wgtwo_pipeline.sandbox.engine import Delivery, Start, Subscription
+from wgtwo_pipeline.sandbox.group import Delivery
 from wgtwo_pipeline.sandbox.kinds import KINDS, Kind
 from wgtwo_pipeline.sandbox.stream import (
     Context,
@@ -26,6 +26,7 @@ from wgtwo_pipeline.sandbox.stream import (
     send_stream,
     start_at,
 )
+from wgtwo_pipeline.sandbox.subscription import Start, Subscription
 
 ACK_TIMEOUT_US = 30_000_000
 ACK_TIMEOUT_RANGE_SECONDS = (10, 600)
