@@ -39,7 +39,7 @@ format: $(INSTALLED_DEV) ## format the code
 	$(BIN)/ruff check --fix
 
 wgtwo.bin: $(INSTALLED) $(wildcard protos/wgtwo/*/*/*.proto) ## write the descriptor set that `grpcurl -protoset` takes
-	$(BIN)/python -m wgtwo_pipeline.sandbox.descriptor_set $@
+	$(BIN)/python -m wgtwo_pipeline.sandbox.services.descriptor_set $@
 
 protos: $(INSTALLED_DEV) ## generate the stubs beside the .proto files anew
 	protos/generate.sh $(BIN)/python

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from processes import Service
 from servers import tool
-from wgtwo_pipeline.sandbox.descriptor_set import descriptor_set
+from wgtwo_pipeline.sandbox.services.descriptor_set import descriptor_set
 
 pytestmark = pytest.mark.heavy
 

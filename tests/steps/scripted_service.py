@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from wgtwo.events.v0 import events_pb2 as v0
 from wgtwo.events.v1 import events_pb2 as v1
 from wgtwo.subscription.v1 import subscription_events_pb2 as subscription_v1
-from wgtwo_pipeline.sandbox.engine import Engine
-from wgtwo_pipeline.sandbox.subscription import Start, Subscription
+from wgtwo_pipeline.sandbox.broker.engine import Engine
+from wgtwo_pipeline.sandbox.broker.subscription import Start, Subscription
 from wgtwo_pipeline.service.transport import CallResult, Received, StreamEndedError
 
 HISTORY_US = 30 * 60 * 1_000_000

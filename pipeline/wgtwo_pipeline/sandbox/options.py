@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from wgtwo_pipeline.errors import ConfigurationError
-from wgtwo_pipeline.sandbox.kinds import KINDS, kinds_named
+from wgtwo_pipeline.sandbox.events.kinds import KINDS, kinds_named
 
 OptionKind = Literal["duration", "float", "int", "str", "flag", "list"]
 

@@ -14,18 +14,18 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from wgtwo_pipeline.errors import ConfigurationError
-from wgtwo_pipeline.sandbox.admin import Admin
+from wgtwo_pipeline.sandbox.broker.core import Core
+from wgtwo_pipeline.sandbox.broker.state import state
 from wgtwo_pipeline.sandbox.certificate import certificate
-from wgtwo_pipeline.sandbox.core import Core
-from wgtwo_pipeline.sandbox.descriptor_set import FILES
-from wgtwo_pipeline.sandbox.events_v0 import EventsService
+from wgtwo_pipeline.sandbox.faults.reset import reset_connections
 from wgtwo_pipeline.sandbox.options import SandboxSettings
-from wgtwo_pipeline.sandbox.reset import reset_connections
-from wgtwo_pipeline.sandbox.sms_v0 import sms_handler
-from wgtwo_pipeline.sandbox.state import state
-from wgtwo_pipeline.sandbox.streams_v1 import v1_handlers
-from wgtwo_pipeline.sandbox.tokens import answer_token_request
-from wgtwo_pipeline.sandbox.web import Answer, Request, WebServer
+from wgtwo_pipeline.sandbox.services.descriptor_set import FILES
+from wgtwo_pipeline.sandbox.services.events_v0 import EventsService
+from wgtwo_pipeline.sandbox.services.sms_v0 import sms_handler
+from wgtwo_pipeline.sandbox.services.streams_v1 import v1_handlers
+from wgtwo_pipeline.sandbox.web.admin import Admin
+from wgtwo_pipeline.sandbox.web.http import Answer, Request, WebServer
+from wgtwo_pipeline.sandbox.web.tokens import answer_token_request
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

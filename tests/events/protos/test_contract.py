@@ -198,9 +198,9 @@ def test_stubs_are_current(tmp_path):
 
 
 def test_descriptor_set_is_whole(tmp_path):
-    """`python -m wgtwo_pipeline.sandbox.descriptor_set` writes every file and every import, each after its imports."""
+    """`python -m wgtwo_pipeline.sandbox.services.descriptor_set` writes every file and every import, each after its imports."""
     path = tmp_path / "wgtwo.bin"
-    subprocess.run([sys.executable, "-m", "wgtwo_pipeline.sandbox.descriptor_set", str(path)], check=True)
+    subprocess.run([sys.executable, "-m", "wgtwo_pipeline.sandbox.services.descriptor_set", str(path)], check=True)
     files = descriptor_pb2.FileDescriptorSet.FromString(path.read_bytes()).file
     seen = set()
     for file in files:

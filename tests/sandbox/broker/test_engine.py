@@ -6,8 +6,8 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from wgtwo_pipeline.sandbox.engine import Engine
-from wgtwo_pipeline.sandbox.subscription import Start, Subscription
+from wgtwo_pipeline.sandbox.broker.engine import Engine
+from wgtwo_pipeline.sandbox.broker.subscription import Start, Subscription
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND

@@ -14,11 +14,11 @@ from google.protobuf.message import DecodeError
 from wgtwo.events.v0 import events_pb2 as events
 from wgtwo.sms.v0 import sms_pb2 as sms
 
-from wgtwo_pipeline.sandbox.authorize import RefusedError
-from wgtwo_pipeline.sandbox.core import Core
-from wgtwo_pipeline.sandbox.kinds import KINDS, SMS_SCOPES
-from wgtwo_pipeline.sandbox.make import Made
-from wgtwo_pipeline.sandbox.stream import Context
+from wgtwo_pipeline.sandbox.broker.authorize import RefusedError
+from wgtwo_pipeline.sandbox.broker.core import Core
+from wgtwo_pipeline.sandbox.broker.stream import Context
+from wgtwo_pipeline.sandbox.events.kinds import KINDS, SMS_SCOPES
+from wgtwo_pipeline.sandbox.events.make import Made
 
 E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 NATIONAL = re.compile(r"[0-9]{3,15}")  # short numbers, too

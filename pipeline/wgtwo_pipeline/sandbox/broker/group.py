@@ -4,9 +4,9 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 
-from wgtwo_pipeline.sandbox.channel import Channel
-from wgtwo_pipeline.sandbox.event import Event, EventKey
-from wgtwo_pipeline.sandbox.subscription import Start, Subscription
+from wgtwo_pipeline.sandbox.broker.channel import Channel
+from wgtwo_pipeline.sandbox.broker.subscription import Start, Subscription
+from wgtwo_pipeline.sandbox.events.event import Event, EventKey
 
 
 @dataclass(slots=True)

@@ -8,14 +8,14 @@ from typing import Any
 
 from wgtwo.events.v1 import events_pb2 as v1
 
-from wgtwo_pipeline.sandbox.authorize import Authority
-from wgtwo_pipeline.sandbox.clock import Clock
-from wgtwo_pipeline.sandbox.draw import Draw
-from wgtwo_pipeline.sandbox.engine import Engine
-from wgtwo_pipeline.sandbox.event import Event
-from wgtwo_pipeline.sandbox.kinds import KINDS, Api, kinds_named
-from wgtwo_pipeline.sandbox.make import Made, makers
-from wgtwo_pipeline.sandbox.malform import malformed
+from wgtwo_pipeline.sandbox.broker.authorize import Authority
+from wgtwo_pipeline.sandbox.broker.clock import Clock
+from wgtwo_pipeline.sandbox.broker.engine import Engine
+from wgtwo_pipeline.sandbox.events.draw import Draw
+from wgtwo_pipeline.sandbox.events.event import Event
+from wgtwo_pipeline.sandbox.events.kinds import KINDS, Api, kinds_named
+from wgtwo_pipeline.sandbox.events.make import Made, makers
+from wgtwo_pipeline.sandbox.faults.malform import malformed
 from wgtwo_pipeline.sandbox.options import Faults, SandboxSettings
 
 EMITTED_KEPT = 500_000

@@ -7,7 +7,7 @@ import pytest
 import requests
 from sandbox_client import wait_until
 from servers import tool
-from wgtwo_pipeline.sandbox.descriptor_set import descriptor_set
+from wgtwo_pipeline.sandbox.services.descriptor_set import descriptor_set
 
 pytestmark = pytest.mark.heavy
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from wgtwo_pipeline.sandbox.encode import message as field
-from wgtwo_pipeline.sandbox.kinds import Kind
+from wgtwo_pipeline.sandbox.events.encode import message as field
+from wgtwo_pipeline.sandbox.events.kinds import Kind
 
 MARK = "@@@@@@@@"  # ASCII of the length of what replaces it, so that every length stays right
 BAD_UTF8 = b"\xff\xfe\xc0\x80\xed\xa0\x80\xf8"

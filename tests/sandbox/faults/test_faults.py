@@ -11,8 +11,8 @@ from google.protobuf.message import DecodeError
 from sandbox_client import drain, key, take, wait_until
 from wgtwo.events.v0 import events_pb2 as v0
 from wgtwo_pipeline.errors import ConfigurationError
+from wgtwo_pipeline.sandbox.broker.state import emitted
 from wgtwo_pipeline.sandbox.options import MALFORMATIONS, OPTIONS, Faults, SandboxSettings
-from wgtwo_pipeline.sandbox.state import emitted
 
 QUEUE = {"queue_name": "q", "durable_name": "d"}
 ONE = {"count": 1, "rate": 1000.0, "types": ("sms",)}

@@ -15,7 +15,7 @@ from urllib.parse import unquote_plus
 
 import grpc
 
-from wgtwo_pipeline.sandbox.kinds import SCOPES
+from wgtwo_pipeline.sandbox.events.kinds import SCOPES
 
 Metadata = Sequence[tuple[str, str | bytes]]
 

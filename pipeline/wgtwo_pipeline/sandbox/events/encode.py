@@ -4,7 +4,7 @@ An event's bytes are made once and sent as they are however often it is delivere
 sent at all. Field numbers from the wire contract.
 """
 
-from wgtwo_pipeline.sandbox.event import Event
+from wgtwo_pipeline.sandbox.events.event import Event
 
 
 def varint(value: int) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 
 from wgtwo.events.v0 import events_pb2 as v0
 
-from wgtwo_pipeline.sandbox.draw import Draw
+from wgtwo_pipeline.sandbox.events.draw import Draw
 
 ACTIVE, ALL = 900, 1000
 """Subscribers, and with the former ones, who occur in revocations only."""

@@ -33,12 +33,12 @@ from wgtwo.events.v0 import events_pb2 as v0
 from wgtwo.subscription.v1 import subscription_events_pb2 as subscription_v1
 
 from wgtwo_pipeline.errors import ConfigurationError
-from wgtwo_pipeline.sandbox.core import Core
-from wgtwo_pipeline.sandbox.kinds import KINDS
-from wgtwo_pipeline.sandbox.make import Made
+from wgtwo_pipeline.sandbox.broker.core import Core
+from wgtwo_pipeline.sandbox.broker.state import acked, described, emitted, state, unacked
+from wgtwo_pipeline.sandbox.events.kinds import KINDS
+from wgtwo_pipeline.sandbox.events.make import Made
 from wgtwo_pipeline.sandbox.options import OPTIONS, Faults
-from wgtwo_pipeline.sandbox.state import acked, described, emitted, state, unacked
-from wgtwo_pipeline.sandbox.web import Answer, Request, json_answer
+from wgtwo_pipeline.sandbox.web.http import Answer, Request, json_answer
 
 EVENTS_AT_ONCE = 1000
 
@@ -123,7 +123,7 @@ class Admin:
 
 
 def _page() -> bytes:
-    return resources.files("wgtwo_pipeline.sandbox").joinpath("admin.html").read_bytes()
+    return resources.files("wgtwo_pipeline.sandbox.web").joinpath("admin.html").read_bytes()
 
 
 def _fault_options() -> list[dict[str, Any]]:

@@ -9,12 +9,12 @@ from typing import Any
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from wgtwo_pipeline.sandbox.authorize import RefusedError
-from wgtwo_pipeline.sandbox.core import Core
-from wgtwo_pipeline.sandbox.draw import Draw
-from wgtwo_pipeline.sandbox.group import Delivery
-from wgtwo_pipeline.sandbox.kinds import KINDS
-from wgtwo_pipeline.sandbox.subscription import Start, Subscription
+from wgtwo_pipeline.sandbox.broker.authorize import RefusedError
+from wgtwo_pipeline.sandbox.broker.core import Core
+from wgtwo_pipeline.sandbox.broker.group import Delivery
+from wgtwo_pipeline.sandbox.broker.subscription import Start, Subscription
+from wgtwo_pipeline.sandbox.events.draw import Draw
+from wgtwo_pipeline.sandbox.events.kinds import KINDS
 
 Context = Any  # grpc.aio.ServicerContext of raw bytes
 

@@ -12,12 +12,10 @@ from google.protobuf.message import DecodeError
 from wgtwo.events.v1 import events_pb2 as v1
 from wgtwo.subscription.v1 import subscription_events_pb2 as subscription_v1
 
-from wgtwo_pipeline.sandbox.authorize import RefusedError
-from wgtwo_pipeline.sandbox.core import Core
-from wgtwo_pipeline.sandbox.encode import v1_response
-from wgtwo_pipeline.sandbox.group import Delivery
-from wgtwo_pipeline.sandbox.kinds import KINDS, Kind
-from wgtwo_pipeline.sandbox.stream import (
+from wgtwo_pipeline.sandbox.broker.authorize import RefusedError
+from wgtwo_pipeline.sandbox.broker.core import Core
+from wgtwo_pipeline.sandbox.broker.group import Delivery
+from wgtwo_pipeline.sandbox.broker.stream import (
     Context,
     ack_info,
     channel_of,
@@ -26,7 +24,9 @@ from wgtwo_pipeline.sandbox.stream import (
     send_stream,
     start_at,
 )
-from wgtwo_pipeline.sandbox.subscription import Start, Subscription
+from wgtwo_pipeline.sandbox.broker.subscription import Start, Subscription
+from wgtwo_pipeline.sandbox.events.encode import v1_response
+from wgtwo_pipeline.sandbox.events.kinds import KINDS, Kind
 
 ACK_TIMEOUT_US = 30_000_000
 ACK_TIMEOUT_RANGE_SECONDS = (10, 600)

@@ -6,13 +6,13 @@ import grpc
 from google.protobuf.message import DecodeError
 from wgtwo.events.v0 import events_pb2 as v0
 
-from wgtwo_pipeline.sandbox.authorize import RefusedError
-from wgtwo_pipeline.sandbox.core import Core
-from wgtwo_pipeline.sandbox.encode import v0_response
-from wgtwo_pipeline.sandbox.group import Delivery
-from wgtwo_pipeline.sandbox.kinds import KINDS, V0_BY_NUMBER, Kind
-from wgtwo_pipeline.sandbox.stream import Context, channel_of, count_ack, inbox, send_stream, start_at
-from wgtwo_pipeline.sandbox.subscription import Start, Subscription
+from wgtwo_pipeline.sandbox.broker.authorize import RefusedError
+from wgtwo_pipeline.sandbox.broker.core import Core
+from wgtwo_pipeline.sandbox.broker.group import Delivery
+from wgtwo_pipeline.sandbox.broker.stream import Context, channel_of, count_ack, inbox, send_stream, start_at
+from wgtwo_pipeline.sandbox.broker.subscription import Start, Subscription
+from wgtwo_pipeline.sandbox.events.encode import v0_response
+from wgtwo_pipeline.sandbox.events.kinds import KINDS, V0_BY_NUMBER, Kind
 
 # The contract names no defaults for v0: v1's, which are also what it recommends.
 MAX_IN_FLIGHT = 50

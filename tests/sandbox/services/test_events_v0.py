@@ -8,8 +8,8 @@ import grpc
 import pytest
 from sandbox_client import drain, key, status_of, take, three_a_minute_apart, wait_until
 from wgtwo.events.v0 import events_pb2 as v0
-from wgtwo_pipeline.sandbox.kinds import V0_BY_NUMBER
-from wgtwo_pipeline.sandbox.state import acked, emitted, unacked
+from wgtwo_pipeline.sandbox.broker.state import acked, emitted, unacked
+from wgtwo_pipeline.sandbox.events.kinds import V0_BY_NUMBER
 
 QUEUE = {"queue_name": "q", "durable_name": "d"}
 FAST = {"rate": 5000.0, "types": ("voice", "sms")}

@@ -6,10 +6,10 @@ from dataclasses import asdict
 from itertools import chain, islice
 from typing import Any
 
-from wgtwo_pipeline.sandbox.core import Core
-from wgtwo_pipeline.sandbox.event import Event
-from wgtwo_pipeline.sandbox.group import Group
-from wgtwo_pipeline.sandbox.kinds import KINDS
+from wgtwo_pipeline.sandbox.broker.core import Core
+from wgtwo_pipeline.sandbox.broker.group import Group
+from wgtwo_pipeline.sandbox.events.event import Event
+from wgtwo_pipeline.sandbox.events.kinds import KINDS
 
 
 def state(core: Core) -> dict[str, Any]:

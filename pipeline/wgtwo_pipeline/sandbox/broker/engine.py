@@ -12,10 +12,10 @@ Where the contract is silent, this is what happens:
 
 from collections.abc import Callable, Hashable, Iterable
 
-from wgtwo_pipeline.sandbox.channel import Channel
-from wgtwo_pipeline.sandbox.event import Event
-from wgtwo_pipeline.sandbox.group import Delivery, Group, Member
-from wgtwo_pipeline.sandbox.subscription import Subscription
+from wgtwo_pipeline.sandbox.broker.channel import Channel
+from wgtwo_pipeline.sandbox.broker.group import Delivery, Group, Member
+from wgtwo_pipeline.sandbox.broker.subscription import Subscription
+from wgtwo_pipeline.sandbox.events.event import Event
 
 
 class Engine:

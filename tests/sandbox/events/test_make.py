@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from wgtwo.events.v0 import events_pb2 as v0
 from wgtwo.events.v1 import events_pb2 as v1
 from wgtwo.subscription.v1 import subscription_events_pb2 as subscription
-from wgtwo_pipeline.sandbox.clock import Clock
-from wgtwo_pipeline.sandbox.draw import Draw
-from wgtwo_pipeline.sandbox.encode import v0_response, v1_response
-from wgtwo_pipeline.sandbox.event import Event
-from wgtwo_pipeline.sandbox.kinds import KINDS, kinds_named
-from wgtwo_pipeline.sandbox.make import makers
+from wgtwo_pipeline.sandbox.broker.clock import Clock
+from wgtwo_pipeline.sandbox.events.draw import Draw
+from wgtwo_pipeline.sandbox.events.encode import v0_response, v1_response
+from wgtwo_pipeline.sandbox.events.event import Event
+from wgtwo_pipeline.sandbox.events.kinds import KINDS, kinds_named
+from wgtwo_pipeline.sandbox.events.make import makers
 
 MADE = {
     api: [maker.make(index) for index in range(2000)] for api, maker in makers(0, kinds_named(())).items()

@@ -6,8 +6,8 @@ from sandbox_client import drain, status_of, three_a_minute_apart, wait_until
 from wgtwo.consents.v1 import consent_events_pb2 as consents
 from wgtwo.events.v1 import events_pb2 as v1
 from wgtwo.subscription.v1 import subscription_events_pb2 as subscription
-from wgtwo_pipeline.sandbox.kinds import KINDS
-from wgtwo_pipeline.sandbox.state import emitted
+from wgtwo_pipeline.sandbox.broker.state import emitted
+from wgtwo_pipeline.sandbox.events.kinds import KINDS
 
 V1 = tuple(kind for kind in KINDS.values() if kind.api == "v1")
 SUCCESS, FAILURE = v1.AckStatus.STATUS_CODE_SUCCESS, v1.AckStatus.STATUS_CODE_FAILURE

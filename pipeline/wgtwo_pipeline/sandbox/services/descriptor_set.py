@@ -1,6 +1,6 @@
 """Writes all of wgtwo's messages and services as the descriptor set that `grpcurl -protoset` takes.
 
-From the generated stubs, so without protoc: `python -m wgtwo_pipeline.sandbox.descriptor_set wgtwo.bin`.
+From the generated stubs, so without protoc: `python -m wgtwo_pipeline.sandbox.services.descriptor_set wgtwo.bin`.
 """
 
 import sys
@@ -51,5 +51,5 @@ def descriptor_set() -> FileDescriptorSet:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m wgtwo_pipeline.sandbox.descriptor_set FILE")
+        sys.exit("usage: python -m wgtwo_pipeline.sandbox.services.descriptor_set FILE")
     Path(sys.argv[1]).write_bytes(descriptor_set().SerializeToString(deterministic=True))

@@ -13,8 +13,8 @@ from wgtwo.consents.v1 import consent_events_pb2 as consents_v1
 from wgtwo.events.v0 import events_pb2 as v0
 from wgtwo.subscription.v1 import subscription_events_pb2 as subscription_v1
 
-from wgtwo_pipeline.sandbox.draw import Draw
-from wgtwo_pipeline.sandbox.fiction import (
+from wgtwo_pipeline.sandbox.events.draw import Draw
+from wgtwo_pipeline.sandbox.events.fiction import (
     ACTIVE,
     ALL,
     COUNTRIES,
@@ -28,7 +28,7 @@ from wgtwo_pipeline.sandbox.fiction import (
     travel,
     uuid4,
 )
-from wgtwo_pipeline.sandbox.kinds import Api, Kind
+from wgtwo_pipeline.sandbox.events.kinds import Api, Kind
 
 
 @dataclass(frozen=True)

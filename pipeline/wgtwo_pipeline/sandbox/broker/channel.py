@@ -2,8 +2,8 @@
 
 from bisect import bisect_left
 
-from wgtwo_pipeline.sandbox.event import Event
-from wgtwo_pipeline.sandbox.subscription import Start
+from wgtwo_pipeline.sandbox.broker.subscription import Start
+from wgtwo_pipeline.sandbox.events.event import Event
 
 
 class Channel:
