@@ -11,9 +11,9 @@ from wgtwo_pipeline.audit.findings import KINDS
 from wgtwo_pipeline.audit.rows import Rows
 from wgtwo_pipeline.lake import checkpoint, history, positions
 
-SMS_1 = "tables/sms/date=2026-11-23/0000000001-000.parquet"
-SMS_2 = "tables/sms/date=2026-11-24/0000000002-000.parquet"
-QUARANTINE_2 = "quarantine/date=2026-11-23/0000000002.parquet"
+SMS_1 = "tables/sms/day=2026-11-23/0000000001-000.parquet"
+SMS_2 = "tables/sms/day=2026-11-24/0000000002-000.parquet"
+QUARANTINE_2 = "quarantine/day=2026-11-23/0000000002.parquet"
 MANIFEST_1 = "epochs/0000000001/manifest.json"
 
 
@@ -167,10 +167,10 @@ def test_a_missing_file(lake, deep, key):
 @pytest.mark.parametrize(
     "key",
     [
-        "tables/sms/date=2026-11-23/0000000001-001.parquet",
-        "tables/sms/date=2026-11-23/0000000003-000.parquet",
-        "tables/other/date=2026-11-23/part-0.parquet",
-        "quarantine/date=2026-11-23/0000000001.parquet",
+        "tables/sms/day=2026-11-23/0000000001-001.parquet",
+        "tables/sms/day=2026-11-23/0000000003-000.parquet",
+        "tables/other/day=2026-11-23/part-0.parquet",
+        "quarantine/day=2026-11-23/0000000001.parquet",
     ],
 )
 def test_an_extra_file(lake, deep, key):
@@ -224,7 +224,7 @@ def test_a_duplicate_row(lake):
 
     rewrite(lake, SMS_2, twice, tells_manifest=True)
     kinds = {kind for kind, _ in found(lake, deep=True)}
-    assert ("duplicate_row", "tables/sms/date=2026-11-24") in found(lake, deep=True)
+    assert ("duplicate_row", "tables/sms/day=2026-11-24") in found(lake, deep=True)
     assert "wrong_manifest" in kinds  # the counts do not agree to it
 
 
@@ -239,12 +239,12 @@ def test_a_row_lost_and_another_invented(lake):
     def _plus(column):
         import pyarrow.compute as pc
 
-        return pc.add(column, 1000).cast("uint64")
+        return pc.add(column, 1000).cast("int64")
 
     rewrite(lake, SMS_2, other, tells_manifest=True)
     assert found(lake) == set()
     assert found(lake, deep=True) == {
-        ("missing_row", "epoch 2, tables/sms/date=2026-11-24"),
+        ("missing_row", "epoch 2, tables/sms/day=2026-11-24"),
         ("extra_row", "epoch 2, tables/sms"),
     }
 
@@ -302,7 +302,7 @@ def test_a_balanced_lie(lake):
 
     edit(lake, MANIFEST_1, shorter)
     assert found(lake) == set()
-    assert found(lake, deep=True) == {("missing_row", "epoch 1, tables/sms/date=2026-11-23")}
+    assert found(lake, deep=True) == {("missing_row", "epoch 1, tables/sms/day=2026-11-23")}
 
 
 def test_a_manifest_before_the_checkpoint(lake):

@@ -24,15 +24,17 @@ INTEGERS = {
     FieldDescriptor.CPPTYPE_INT32: st.integers(-(2**31), 2**31 - 1),
     FieldDescriptor.CPPTYPE_INT64: st.integers(-(2**63), 2**63 - 1),
     FieldDescriptor.CPPTYPE_UINT32: st.integers(0, 2**32 - 1),
-    FieldDescriptor.CPPTYPE_UINT64: st.integers(0, 2**64 - 1),
+    FieldDescriptor.CPPTYPE_UINT64: st.integers(0, 2**63 - 1) | st.integers(2**63 - 2, 2**64 - 1),
     FieldDescriptor.CPPTYPE_ENUM: st.integers(-2, 8) | st.integers(-(2**31), 2**31 - 1),
     FieldDescriptor.CPPTYPE_BOOL: st.booleans(),
 }
 BOOLEANS = st.booleans()
-TIMES = st.builds(Timestamp, seconds=st.integers(-(10**10), 10**10), nanos=st.integers(0, 10**9 - 1))
+TIMES = st.builds(Timestamp, seconds=st.integers(-(2 * 10**9), 10**10), nanos=st.integers(0, 10**9 - 1))
 ANY_TIMES = st.builds(
     Timestamp,
-    seconds=st.integers(-62_135_596_801, -62_135_596_799) | st.integers(253_402_300_798, 253_402_300_801),
+    seconds=st.integers(-62_135_596_801, -62_135_596_799)
+    | st.integers(-2_208_988_801, -2_208_988_800)
+    | st.integers(253_402_300_798, 253_402_300_801),
     nanos=st.integers(-1, 1) | st.integers(10**9 - 1, 10**9),
 )
 
@@ -103,8 +105,12 @@ def expected(payload, api, response):
     if not timed.HasField("timestamp"):
         return None, "no_timestamp"
     seconds, nanos = timed.timestamp.seconds, timed.timestamp.nanos
+    if -62_135_596_800 <= seconds < -2_208_988_800:  # before 1900
+        return None, "no_timestamp"
     if not (-62_135_596_800 <= seconds <= 253_402_300_799 and 0 <= nanos < 10**9):
         return None, "bad_timestamp"
+    if api == "v0" and holder.metadata.sequence >= 2**63:
+        return None, "number_too_large"
     timestamp = EPOCH + datetime.timedelta(seconds=seconds, microseconds=nanos // 1000)
     if api == "v0":
         owner = holder.owner if holder.HasField("owner") else None

@@ -16,6 +16,9 @@ from wgtwo_pipeline.events.decode import REASONS, decode
 from wgtwo_pipeline.events.tables import QUARANTINE, catalog, current_descriptors
 
 V0 = ("v0", "Subscribe")
+ZERO_TIME = Timestamp(seconds=-62_135_596_800)  # 0001-01-01, what Go's zero time.Time becomes
+BEFORE_1900 = Timestamp(seconds=-2_208_988_801, nanos=999_999_999)
+TOO_LARGE = v0.EventMetadata(sequence=2**63)
 bounded = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -170,6 +173,9 @@ def test_unknown_enum_and_unknown_fields_do_no_harm():
         (field(1, v0.Event(voice_event=v0.VoiceEvent()).SerializeToString()), "no_metadata", None),
         (field(1, event(timestamp=None, voice_event=v0.VoiceEvent())), "no_timestamp", 7),
         (field(1, event(timestamp=Timestamp(nanos=-1), voice_event=v0.VoiceEvent())), "bad_timestamp", 7),
+        (field(1, event(timestamp=ZERO_TIME, voice_event=v0.VoiceEvent())), "no_timestamp", 7),
+        (field(1, event(timestamp=BEFORE_1900, voice_event=v0.VoiceEvent())), "no_timestamp", 7),
+        (field(1, event(metadata=TOO_LARGE, voice_event=v0.VoiceEvent())), "number_too_large", None),
         (field(1, event() + field(4, b"\x0a\x01\xff")), "invalid_utf8", 7),
         (field(1, event(voice_event=v0.VoiceEvent(call_id="abc")))[:-2], "undecodable", 7),
         (b"\xff\xff\xff", "undecodable", None),
@@ -180,7 +186,7 @@ def test_quarantine_says_why(payload, reason, sequence):
     row = only_quarantined(decoded([payload]))
     assert (row["reason"], row["sequence"], row["payload"]) == (reason, sequence, payload)
     assert row["date"] == RECEIVED_AT.date()
-    if reason not in ("no_timestamp", "bad_timestamp") and sequence:
+    if reason not in ("no_timestamp", "bad_timestamp") and (sequence or reason == "number_too_large"):
         assert row["timestamp"] == datetime.datetime.fromtimestamp(1_000_000_000, datetime.UTC)
     else:
         assert row["timestamp"] is None
@@ -196,12 +202,50 @@ def test_one_bad_message_harms_no_other():
     assert result.quarantine["reason"].to_pylist() == ["undecodable", "invalid_utf8"]
 
 
+def test_the_largest_sequence_and_the_earliest_time_are_rows():
+    """2^63-1 and the first moment of 1900 are the last that every reader takes: they become rows."""
+    largest = v0.EventMetadata(sequence=2**63 - 1)
+    earliest = Timestamp(seconds=-2_208_988_800)
+    row = only_row(
+        decoded([field(1, event(metadata=largest, timestamp=earliest, voice_event=v0.VoiceEvent()))])
+    )
+    assert row["sequence"] == 2**63 - 1
+    assert row["date"] == datetime.date(1900, 1, 1)
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+def test_a_number_that_no_column_holds_is_quarantined(repeated):
+    """Also one of a field that the API may add, alone or in a list; its neighbours become rows."""
+    files = FileDescriptorSet.FromString(current_descriptors())
+    (file,) = [file for file in files.file if file.name == "wgtwo/events/v0/events.proto"]
+    (voice,) = [message for message in file.message_type if message.name == "VoiceEvent"]
+    label = FieldDescriptorProto.LABEL_REPEATED if repeated else FieldDescriptorProto.LABEL_OPTIONAL
+    voice.field.add(name="cost", number=9, type=FieldDescriptorProto.TYPE_UINT64, label=label)
+
+    def payload(*numbers):
+        varints = b"".join(b"\x48" + varint(number) for number in numbers)
+        return field(1, event() + field(4, varints))
+
+    good, bad = payload(5), payload(*([3] if repeated else []), 2**63)
+    result = decode(
+        deliveries([good, bad, good]), api="v0", method="Subscribe", descriptors=files.SerializeToString()
+    )
+    assert result.tables["voice"]["cost"].to_pylist() == [[5], [5]] if repeated else [5, 5]
+    assert [(q["reason"], q["payload"]) for q in result.quarantine.to_pylist()] == [("number_too_large", bad)]
+
+
+def varint(number):
+    """A number on the wire."""
+    more = number >> 7
+    return bytes([number & 0x7F | (0x80 if more else 0)]) + (varint(more) if more else b"")
+
+
 def test_dates_before_1970_are_rounded_down():
     """The date is the UTC day that the event lies in, also before 1970; nanos are cut to microseconds."""
     payload = field(1, event(timestamp=Timestamp(seconds=-1, nanos=999), voice_event=v0.VoiceEvent()))
-    row = only_row(decoded([payload], partition_by="hour"))
+    row = only_row(decoded([payload]))
     assert row["timestamp"] == datetime.datetime(1969, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
-    assert (row["date"], row["hour"]) == (datetime.date(1969, 12, 31), 23)
+    assert row["date"] == datetime.date(1969, 12, 31)
 
 
 def test_empty_message_is_true_or_false():

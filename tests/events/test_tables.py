@@ -11,7 +11,7 @@ TIME = pa.timestamp("us", "UTC")
 HEADS = {
     "v0": {
         "timestamp": TIME,
-        "sequence": pa.uint64(),
+        "sequence": pa.int64(),
         "service_id": pa.string(),
         "owner_phone_number": pa.string(),
         "owner_sub": pa.string(),
@@ -92,11 +92,16 @@ def test_quarantine_schema_is_the_promised_one():
     assert QUARANTINE.field("date").type == pa.date32()
 
 
-def test_partition_by_hour_adds_only_the_hour():
-    """With partitions by hour every table has one more column, `hour`, after `date`."""
-    by_date, by_hour = catalog(current_descriptors()), catalog(current_descriptors(), "hour")
-    for name, table in by_hour.items():
-        assert table.schema == by_date[name].schema.append(pa.field("hour", pa.int32()))
+def test_no_column_is_unsigned():
+    """Athena, Iceberg and Delta have no such type, Spark makes decimals of it: also of what the API may add."""
+    added = [
+        changed(V0, "VoiceEvent", name="cost", number=9, type=kind)
+        for kind in (FieldDescriptorProto.TYPE_UINT32, FieldDescriptorProto.TYPE_UINT64)
+    ]
+    tables = [t for descriptors in (current_descriptors(), *added) for t in catalog(descriptors).values()]
+    for schema in [QUARANTINE, *(table.schema for table in tables)]:
+        assert not [field for field in schema if pa.types.is_unsigned_integer(field.type)]
+    assert [catalog(each)["voice"].schema.field("cost").type for each in added] == [pa.int64()] * 2
 
 
 def test_descriptors_are_the_same_bytes_each_time_and_ordered():
@@ -183,25 +188,31 @@ def test_rule_covers_every_kind_of_message(type_name, expected):
     assert {f.name: f.type for f in schema if f.name.startswith("extra")} == expected
 
 
-def test_column_never_takes_a_name_of_ours():
-    """A field that the API names like one of the shared columns gets a column of another name."""
-    descriptors = changed(V0, "VoiceEvent", name="date", number=9, type=FieldDescriptorProto.TYPE_STRING)
-    assert catalog(descriptors)["voice"].schema.names[-2:] == ["event_date", "date"]
+@pytest.mark.parametrize("name", ["date", "day", "hour"])
+def test_column_never_takes_a_name_of_ours(name):
+    """A field that the API names like one of the shared columns, or a folder's key, gets a column of another name."""
+    descriptors = changed(V0, "VoiceEvent", name=name, number=9, type=FieldDescriptorProto.TYPE_STRING)
+    assert catalog(descriptors)["voice"].schema.names[-2:] == [f"event_{name}", "date"]
 
 
 def test_partitions_are_each_day_or_hour_with_its_rows_in_order():
     """Every row is in the partition of its own date (and hour), in the order it had; also before 1970."""
     days = [datetime.date(1, 1, 1), datetime.date(1969, 12, 31), datetime.date(2026, 11, 23)]
+    dates = [days[2], days[0], days[1], days[2], days[1], days[2]]
+    times = [
+        datetime.datetime.combine(day, datetime.time(hour, 59, 59, 999_999), datetime.UTC)
+        for day, hour in zip(dates, [9, 23, 0, 9, 0, 10], strict=True)
+    ]
     rows = pa.table(
         {
             "n": [0, 1, 2, 3, 4, 5],
-            "date": pa.array([days[2], days[0], days[1], days[2], days[1], days[2]], pa.date32()),
-            "hour": pa.array([9, 23, 0, 9, 0, 10], pa.int32()),
+            "timestamp": pa.array(times, TIME),
+            "date": pa.array(dates, pa.date32()),
         }
     )
-    by_day = {name: part["n"].to_pylist() for name, part in partitions(rows.drop_columns("hour"))}
+    by_day = {name: part["n"].to_pylist() for name, part in partitions(rows)}
     assert by_day == {"0001-01-01": [1], "1969-12-31": [2, 4], "2026-11-23": [0, 3, 5]}
-    by_hour = [(name, part["n"].to_pylist()) for name, part in partitions(rows)]
+    by_hour = [(name, part["n"].to_pylist()) for name, part in partitions(rows, "hour")]
     assert by_hour == [
         ("0001-01-01/23", [1]),
         ("1969-12-31/00", [2, 4]),

@@ -38,7 +38,7 @@ def commit(store, number, part, files, restored=()):
     """An epoch as some publisher committed it."""
     listed = tuple(
         m.TableFile(
-            f"tables/{table}/date={day}/{number:010d}-{k:03d}.parquet",
+            f"tables/{table}/day={day}/{number:010d}-{k:03d}.parquet",
             *(table, day, rows, rows * 10, "ab" * 32, moment, moment + timedelta(seconds=1)),
         )
         for k, (table, day, rows, moment) in enumerate(files)

@@ -23,7 +23,7 @@ from wgtwo_pipeline.publish.write import write
 
 TIME = pa.timestamp("us", "UTC")
 V0, V1 = ("timestamp", "sequence"), ("timestamp", "event_id")
-SEQUENCES = st.sampled_from([0, 1, 2**63 - 1, 2**63, 2**64 - 2, 2**64 - 1])
+SEQUENCES = st.sampled_from([0, 1, 2, 2**63 - 2, 2**63 - 1])
 TIMES = st.integers(-2, 2) | st.sampled_from([-62_135_596_800_000_000, 253_402_300_799_999_999])
 
 
@@ -33,7 +33,7 @@ def table(identities, name="sequence"):
         {
             "n": pa.array(range(len(identities)), pa.int64()),
             "timestamp": pa.array(times, pa.int64()).cast(TIME),
-            name: pa.array(others, pa.uint64() if name == "sequence" else pa.string()),
+            name: pa.array(others, pa.int64() if name == "sequence" else pa.string()),
             "rights": pa.array([["a"]] * len(identities), pa.list_(pa.string())),
         }
     )

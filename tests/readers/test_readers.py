@@ -1,6 +1,7 @@
 """The tables as their users read them: by ordinary readers, with nothing of this project but its files.
 
-Each reader is a function (lake, table, date or None) -> Arrow table, written as its documentation says.
+Each reader is a function (lake, table, day or None) -> Arrow table, written as its documentation says. A filter on
+the folder's key, `day`, leaves folders unread; who takes keys as columns has it as one more, the last.
 """
 
 import json
@@ -18,6 +19,7 @@ from pyarrow import fs
 from wgtwo_pipeline.cli.main import main
 from wgtwo_pipeline.events.tables import catalog, current_descriptors
 
+DAY = pa.field("day", pa.date32())
 DAYS = [date(2026, 11, 23), date(2026, 11, 24)]
 
 
@@ -26,7 +28,7 @@ def by_duckdb(lake, table, day=None):
     connection = duckdb.connect()
     if lake.storage_options:
         connection.register_filesystem(lake.store.filesystem())
-    where = f"WHERE date = '{day}'" if day else ""
+    where = f"WHERE day = '{day}'" if day else ""
     connection.execute("SET TimeZone = 'UTC'")
     return connection.sql(
         f"FROM read_parquet('{lake.url}/{table}/*/*.parquet', hive_partitioning = true, union_by_name = true) {where}"
@@ -35,12 +37,12 @@ def by_duckdb(lake, table, day=None):
 
 def by_pyarrow(lake, table, day=None):
     """A dataset takes the columns of its first file unless it is told: here those of its newest."""
-    where = (pyarrow.dataset.field("date") == day) if day else None
+    where = (pyarrow.dataset.field("day") == day) if day else None
     return pyarrow.dataset.dataset(
         f"{lake.path}/{table}",
-        _newest_schema(lake, table),
+        _newest_schema(lake, table).append(DAY),
         filesystem=lake.filesystem,
-        partitioning=_partitioning(),
+        partitioning=pyarrow.dataset.partitioning(pa.schema([DAY]), flavor="hive"),
     ).to_table(filter=where)
 
 
@@ -48,20 +50,20 @@ def by_polars(lake, table, day=None):
     frame = polars.scan_parquet(
         f"{lake.url}/{table}/*/*.parquet",
         hive_partitioning=True,
-        schema=polars.from_arrow(_newest_schema(lake, table).empty_table()).schema,
+        schema=polars.from_arrow(_newest_schema(lake, table).append(DAY).empty_table()).schema,
         missing_columns="insert",
         storage_options=lake.storage_options,
     )
-    return (frame.filter(polars.col("date") == day) if day else frame).collect().to_arrow()
+    return (frame.filter(polars.col("day") == day) if day else frame).collect().to_arrow()
 
 
 def by_pandas(lake, table, day=None):
     frame = pandas.read_parquet(
         f"{lake.path}/{table}",
         filesystem=lake.filesystem,
-        schema=_newest_schema(lake, table),
-        partitioning=_partitioning(),
-        filters=[("date", "==", day)] if day else None,
+        schema=_newest_schema(lake, table).append(DAY),
+        partitioning=pyarrow.dataset.partitioning(pa.schema([DAY]), flavor="hive"),
+        filters=[("day", "==", day)] if day else None,
         dtype_backend="pyarrow",
     )
     return pa.Table.from_pandas(frame, preserve_index=False)
@@ -71,11 +73,6 @@ def _newest_schema(lake, table):
     listed = lake.filesystem.get_file_info(fs.FileSelector(f"{lake.path}/{table}", recursive=True))
     newest = max((file.path for file in listed if file.is_file), key=lambda path: path.rpartition("/")[2])
     return pq.read_schema(newest, filesystem=lake.filesystem)
-
-
-def _partitioning():
-    # Told the type: by itself pyarrow takes the folder's date for text, and the file's own column differs.
-    return pyarrow.dataset.partitioning(pa.schema([("date", pa.date32())]), flavor="hive")
 
 
 READERS = pytest.mark.parametrize("read", [by_duckdb, by_pyarrow, by_polars, by_pandas])
@@ -94,17 +91,18 @@ def test_every_reader_sees_every_event_once(lake, read):
     for name, count in (("sms", 30), ("voice", 5), ("handset_change_v1", 2)):
         found = read(lake, name)
         assert found.num_rows == count
-        assert found.schema.names == catalog(current_descriptors())[name].schema.names
+        assert found.schema.names == [*catalog(current_descriptors())[name].schema.names, "day"]
+        assert found["day"].to_pylist() == found["date"].to_pylist()
         files = [info.key for info in lake.store.list(f"tables/{name}/")]
         plain = [pq.read_table(pa.BufferReader(lake.store.read(key)), partitioning=None) for key in files]
-        assert rows(found) == rows(pa.concat_tables(plain))
+        assert rows(found.drop_columns("day")) == rows(pa.concat_tables(plain))
 
 
 @READERS
 def test_a_date_filter_reads_one_partition(lake, read):
     """Asked for one day, no reader opens another day's files: here those are unreadable, and nobody notices."""
     lakes.lake_of_two_days(lake.store)
-    spoiled = list(lake.store.list("tables/sms/date=2026-11-23/"))
+    spoiled = list(lake.store.list("tables/sms/day=2026-11-23/"))
     lake.store.delete([info.key for info in spoiled])
     for info in spoiled:
         lake.store.create(info.key, b"-" * info.size)
@@ -121,9 +119,9 @@ def _one_day(read, lake, day):
         connection = duckdb.connect()
         if lake.storage_options:
             connection.register_filesystem(lake.store.filesystem())
-        newest_first = [f"{lake.url}/sms/date={each}/*.parquet" for each in reversed(DAYS)]
+        newest_first = [f"{lake.url}/sms/day={each}/*.parquet" for each in reversed(DAYS)]
         return connection.sql(
-            f"FROM read_parquet({newest_first}, hive_partitioning = true) WHERE date = '{day}'"
+            f"FROM read_parquet({newest_first}, hive_partitioning = true) WHERE day = '{day}'"
         ).to_arrow_table()
     return read(lake, "sms", day)
 
@@ -132,7 +130,7 @@ def _one_day(read, lake, day):
 def test_a_column_that_came_later_is_read(lake, read):
     """A table whose schema gained a column is read whole: null where it was not there yet."""
     lakes.lake_of_two_days(lake.store)
-    (old,) = [info.key for info in lake.store.list("tables/sms/date=2026-11-23/")]
+    (old,) = [info.key for info in lake.store.list("tables/sms/day=2026-11-23/")]
     table = pq.read_table(pa.BufferReader(lake.store.read(old)), partitioning=None)
     sink = pa.BufferOutputStream()
     pq.write_table(table.drop_columns(["service_id", "uuid"]), sink)

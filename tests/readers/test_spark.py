@@ -14,7 +14,7 @@ from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation
 
 DAYS = [date(2026, 11, 23), date(2026, 11, 24)]
-OLD = "tables/sms/date=2026-11-23/"
+OLD = "tables/sms/day=2026-11-23/"
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 
@@ -59,10 +59,12 @@ def rows(table):
 
 
 def test_spark_sees_every_event_once(spark, store):
-    """All rows, all columns, all values. Its Parquet has no unsigned numbers: a sequence is a decimal."""
+    """All rows, all columns, all values, and the folder's key as one more column."""
     for name, count in (("sms", 30), ("voice", 5), ("handset_change_v1", 2)):
         schema = catalog(current_descriptors())[name].schema
-        found = read(spark, store, name).toArrow().cast(schema)
+        found = read(spark, store, name).toArrow()
+        assert found.schema.names == [*schema.names, "day"]
+        found = found.drop_columns("day").cast(schema)
         assert found.num_rows == count
         plain = [
             pq.read_table(store.uri(info.key), partitioning=None) for info in store.list(f"tables/{name}/")
@@ -75,7 +77,7 @@ def test_spark_answers_by_sql(spark, store):
     read(spark, store, "sms").createOrReplaceTempView("sms")
     found = spark.sql(
         "SELECT date, count(*) AS n, CAST(min(timestamp) AS STRING) AS first, max(direction) AS direction "
-        "FROM sms WHERE date >= DATE'2026-11-23' GROUP BY date ORDER BY date"
+        "FROM sms WHERE day >= DATE'2026-11-23' GROUP BY date ORDER BY date"
     )
     assert [tuple(row) for row in found.collect()] == [
         (DAYS[0], 10, "2026-11-23 12:00:00", "UNKNOWN"),
@@ -89,10 +91,10 @@ def test_spark_reads_one_partition_for_one_date(spark, store):
     for info in list(store.list(OLD)):
         store.delete([info.key])
         store.create(info.key, b"-" * info.size)
-    found = table.where(table.date == DAYS[1])
+    found = table.where(table.day == DAYS[1])
     assert found.count() == len(found.collect()) == 20
     with pytest.raises(Exception, match=r"(?i)not a parquet file|cannot read|magic"):
-        table.where(table.date == DAYS[0]).collect()
+        table.where(table.day == DAYS[0]).collect()
 
 
 def test_spark_reads_a_column_that_came_later(spark, store):

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 _MARKER = re.compile(rb"ev-(\d{6})")
 _SEGMENT = re.compile(r"journal/([^/]+)/\d{4}-\d\d-\d\d/\d\d/\d{8}T\d{6}\.\d{6}Z-[0-9a-f]+-\d+-(\d+)\.arrow")
 _EPOCH = re.compile(r"epochs/(\d{10})/(sealed|manifest)\.json")
-_TABLE = re.compile(r"tables/(\w+)/date=(\d{4}-\d\d-\d\d)(?:/hour=(\d\d))?/(\d{10})-(\d{3})\.parquet")
-_QUARANTINE = re.compile(r"quarantine/date=(\d{4}-\d\d-\d\d)/(\d{10})(?:-(\d{3}))?\.parquet")
+_TABLE = re.compile(r"tables/(\w+)/day=(\d{4}-\d\d-\d\d)(?:/hour=(\d\d))?/(\d{10})-(\d{3})\.parquet")
+_QUARANTINE = re.compile(r"quarantine/day=(\d{4}-\d\d-\d\d)/(\d{10})(?:-(\d{3}))?\.parquet")
 _RETAINED = re.compile(r"retained/(\d{10})-(\d{4})\.arrow")
 _CHECKPOINT = re.compile(r"checkpoints/(\d{10})\.parquet")
 _MARKED = {"voice": "call_id", "sms": "id", "handset_change_v1": "imsi"}

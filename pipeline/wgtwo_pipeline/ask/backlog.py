@@ -33,8 +33,8 @@ _GROUP_ROWS = 20_000
 def rows(store: Store, wanted: Collection[str]) -> Iterator[tuple[str, pa.Table]]:
     """Rows of the wanted tables, of `quarantine` and of `journal`, in delivery order; redeliveries as well.
 
-    Decoded by this version's descriptors, each table's rows with their `hour`. In bounded memory. What is
-    published meanwhile may be left out; so are segments that cannot be read, with a warning. Raises LakeError.
+    Decoded by this version's descriptors, in bounded memory. What is published meanwhile
+    may be left out; so are segments that cannot be read, with a warning. Raises LakeError.
     """
     decodes = set(wanted) != {"journal"}
     for source, deliveries in _groups(store):
@@ -46,7 +46,6 @@ def rows(store: Store, wanted: Collection[str]) -> Iterator[tuple[str, pa.Table]
                 api=source.api,
                 method=source.method,
                 descriptors=current_descriptors(),
-                partition_by="hour",
             )
             for name, table in [*decoded.tables.items(), ("quarantine", decoded.quarantine)]:
                 if name in wanted:

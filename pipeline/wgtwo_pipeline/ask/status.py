@@ -12,11 +12,10 @@ import pyarrow as pa
 from wgtwo_pipeline.ask.render import duration, size, text_table
 from wgtwo_pipeline.ask.settings import Reading
 from wgtwo_pipeline.lake import checkpoint, history, journal, positions, retained
+from wgtwo_pipeline.lake.layout import QUARANTINE
 from wgtwo_pipeline.lake.manifest import Manifest, Sealed, TableCount, Unreadable, iso, manifest_key
 from wgtwo_pipeline.lake.open import open_to_read
 from wgtwo_pipeline.lake.store import ObjectInfo, Store
-
-QUARANTINE = "quarantine"
 
 
 @dataclass(frozen=True)

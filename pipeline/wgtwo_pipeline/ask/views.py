@@ -10,7 +10,7 @@ hold what is journaled and not yet published, each event once.
 import contextlib
 import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import duckdb
@@ -20,6 +20,7 @@ from wgtwo_pipeline.ask import backlog
 from wgtwo_pipeline.events.tables import QUARANTINE, catalog, current_descriptors
 from wgtwo_pipeline.lake import deduplicate, epochs
 from wgtwo_pipeline.lake.duck import database, literal, read_parquet
+from wgtwo_pipeline.lake.layout import FilePath
 from wgtwo_pipeline.lake.manifest import TableFile
 from wgtwo_pipeline.lake.store import Store
 
@@ -103,9 +104,11 @@ class Views:
         self.connection.unregister("arrived")
 
     def _files(self, prefix: str) -> list[str]:
+        """What is a table's file by its name: whatever else lies there changes no answer."""
+        lake = self._store.uri("")
         root = re.sub(r"([*?[])", r"[\1]", self._store.uri(prefix))
         found = self._run("SELECT file FROM glob(?)", f"{root}**/*.parquet").fetchall()
-        return sorted(uri for (uri,) in found)
+        return sorted(uri for (uri,) in found if FilePath.parse(uri.removeprefix(lake)))
 
     def _define_table(self, name: str) -> None:
         files = self._files(f"tables/{name}/")
@@ -115,7 +118,8 @@ class Views:
         by_name = name in self._changed
         published = [read_parquet(part, by_name=by_name) for part in (daily, hourly) if part]
         self._drop_known(name, published)
-        waiting = f"FROM waiting.{name}" if hourly else f"SELECT * EXCLUDE (hour) FROM waiting.{name}"
+        hour = ", date_part('hour', timestamp)::INTEGER AS hour" if hourly else ""
+        waiting = f"SELECT *{hour} FROM waiting.{name}"
         self._run(f"CREATE VIEW {name} AS {' UNION ALL BY NAME '.join([waiting, *published])}")
 
     def _drop_known(self, name: str, published: Sequence[str]) -> None:
@@ -169,7 +173,7 @@ def _tables(store: Store) -> tuple[dict[str, pa.Schema], set[str]]:
     schemas: dict[str, pa.Schema] = {}
     changed = set()
     for descriptors in [current_descriptors(), *kept]:
-        for name, table in catalog(descriptors, "hour").items():
+        for name, table in catalog(descriptors).items():
             if schemas.setdefault(name, table.schema) != table.schema:
                 schemas[name] = pa.unify_schemas([schemas[name], table.schema])
                 changed.add(name)
@@ -178,6 +182,7 @@ def _tables(store: Store) -> tuple[dict[str, pa.Schema], set[str]]:
 
 def _anytime(key: str) -> TableFile:
     """A file of the quarantine of which only its name is known."""
-    day = date.fromisoformat(key.split("date=")[1][:10])
-    start = datetime.combine(day, time.min, UTC)
-    return TableFile(key, "quarantine", day, 0, 0, "", start, start + timedelta(days=1))
+    path = FilePath.parse(key)
+    assert path, key
+    start = datetime.combine(path.day, time.min, UTC)
+    return TableFile(key, path.table, path.day, 0, 0, "", start, start + timedelta(days=1))

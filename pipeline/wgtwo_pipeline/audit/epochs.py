@@ -14,6 +14,7 @@ from wgtwo_pipeline.errors import CorruptError, NotFoundError
 from wgtwo_pipeline.lake import checkpoint
 from wgtwo_pipeline.lake.checkpoint import Checkpoint, Totals
 from wgtwo_pipeline.lake.journal import SegmentName
+from wgtwo_pipeline.lake.layout import QUARANTINE, FilePath
 from wgtwo_pipeline.lake.manifest import (
     EPOCHS,
     Manifest,
@@ -26,8 +27,6 @@ from wgtwo_pipeline.lake.manifest import (
     still_unreadable,
 )
 from wgtwo_pipeline.lake.store import Store
-
-QUARANTINE = "quarantine"
 
 _KEY = re.compile(rf"{EPOCHS}(\d{{10}})/(sealed|manifest)\.json")
 _READ_TOGETHER = 256
@@ -231,8 +230,8 @@ def _lies(number: int, manifest: Manifest, seal: Sealed | None) -> Iterator[str]
 
 
 def _lies_of_file(number: int, file: TableFile) -> Iterator[str]:
-    folder = QUARANTINE if file.table == QUARANTINE else f"tables/{file.table}"
-    if not file.key.startswith(f"{folder}/date={file.date}/") or epoch_of(file.key) != number:
+    path = FilePath.parse(file.key)
+    if not path or (path.table, path.day, path.epoch) != (file.table, file.date, number):
         yield f"{file.key} is not where a file of {file.table}, {file.date}, epoch {number} belongs"
     days = (file.min_timestamp.astimezone(UTC).date(), file.max_timestamp.astimezone(UTC).date())
     if file.rows <= 0 or file.min_timestamp > file.max_timestamp or days != (file.date, file.date):

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wgtwo_pipeline.audit.epochs import QUARANTINE
+from wgtwo_pipeline.lake.layout import QUARANTINE, FilePath
 from wgtwo_pipeline.lake.manifest import TableFile
 
 
@@ -18,14 +18,13 @@ def differences(file: TableFile, data: memoryview) -> Iterator[str]:
     if digest != file.sha256:
         yield f"its SHA-256 is {digest}, its manifest says {file.sha256}"
     time = "received_at" if file.table == QUARANTINE else "timestamp"
-    columns = [time, "date", *(["hour"] if "/hour=" in file.key else [])]
+    columns = [time, "date"]
     try:
         rows = pq.ParquetFile(pa.BufferReader(data)).read(columns=columns)
         rows.validate(full=True)
         times = np.asarray(rows[time].cast(pa.int64()))
         days, hours = times // 86_400_000_000, times // 3_600_000_000 % 24
         dates = np.asarray(rows["date"].cast(pa.int32()))
-        folder_hours = np.asarray(rows["hour"]) if "hour" in columns else hours
     except (pa.ArrowInvalid, KeyError, OSError, ValueError) as error:
         yield f"is not readable as Parquet with {', '.join(columns)} ({error})"
         return
@@ -38,7 +37,8 @@ def differences(file: TableFile, data: memoryview) -> Iterator[str]:
         yield f"its times are not from {file.min_timestamp} to {file.max_timestamp}, as its manifest says"
     if (dates != days).any() or (days != (file.date - date(1970, 1, 1)).days).any():
         yield "has rows of another date than its folder's"
-    if (hours != folder_hours).any() or ("hour" in columns and f"/hour={hours[0]:02d}/" not in file.key):
+    path = FilePath.parse(file.key)
+    if path and path.hour is not None and (hours != path.hour).any():
         yield "has rows of another hour than its folder's"
 
 

@@ -8,16 +8,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wgtwo_pipeline.audit.epochs import QUARANTINE, Ledger, epoch_of
+from wgtwo_pipeline.audit.epochs import Ledger, epoch_of
 from wgtwo_pipeline.audit.findings import Findings
 from wgtwo_pipeline.audit.lists import in_threads, listed
 from wgtwo_pipeline.errors import CorruptError, NotFoundError
 from wgtwo_pipeline.lake import journal
+from wgtwo_pipeline.lake.layout import QUARANTINE, TABLES
 from wgtwo_pipeline.lake.manifest import Manifest, TableFile, manifest_key, sealed_key
 from wgtwo_pipeline.lake.store import ObjectInfo, Store
 
 RETAINED = "retained/"
-TABLES = "tables/"
 
 
 def check_files(store: Store, findings: Findings, ledger: Ledger) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from wgtwo_pipeline.audit.epochs import QUARANTINE, Ledger
+from wgtwo_pipeline.audit.epochs import Ledger
 from wgtwo_pipeline.audit.files import differences
 from wgtwo_pipeline.audit.findings import Findings
 from wgtwo_pipeline.audit.lists import in_threads
@@ -19,6 +19,7 @@ from wgtwo_pipeline.errors import CorruptError, NotFoundError
 from wgtwo_pipeline.events.decode import decode
 from wgtwo_pipeline.events.wire import quarantine_identity
 from wgtwo_pipeline.lake import duck, epochs, journal
+from wgtwo_pipeline.lake.layout import QUARANTINE
 from wgtwo_pipeline.lake.manifest import Manifest, Sealed, SegmentRef, TableFile, manifest_key, sealed_key
 from wgtwo_pipeline.lake.store import Store
 
@@ -100,7 +101,7 @@ class Rows:
             ).fetchall()
             self._findings.add(
                 "duplicate_row",
-                f"tables/{table}/date={day}",
+                f"tables/{table}/day={day}",
                 f"{count:,} events are there more than once, such as {value} at {timestamp}, "
                 f"in {' and '.join(name for (name,) in files)}",
             )
@@ -175,7 +176,7 @@ class Rows:
                 when = f"timestamp BETWEEN make_timestamptz({first}) AND make_timestamptz({last})"
                 self._expect_none(
                     "missing_row",
-                    f"epoch {number}, tables/{name}/date={day}",
+                    f"epoch {number}, tables/{name}/day={day}",
                     f"{_came(name)} AND {when}",
                     f"{self._events(keys)} WHERE {when}" if keys else f"{_came(name)} AND false",
                     "were received, and are not in the table",

@@ -16,10 +16,14 @@ from google.protobuf.message import DecodeError
 
 from wgtwo_pipeline.events.descriptors import Response, responses
 from wgtwo_pipeline.events.messages import Mask, Part, Rows, read, valid_bits
-from wgtwo_pipeline.events.tables import MICROSECONDS, QUARANTINE, Column, PartitionBy, Table, catalog
+from wgtwo_pipeline.events.tables import LARGEST_NUMBER, MICROSECONDS, QUARANTINE, Column, Table, catalog
 from wgtwo_pipeline.events.wire import read_envelope
 
 MIN_SECONDS, MAX_SECONDS = -62_135_596_800, 253_402_300_799  # 0001-01-01 to 9999-12-31, as protobuf has it
+
+EARLIEST_SECONDS = -2_208_988_800
+"""1900-01-01. Earlier ones are well-formed, but no time of an event: Go's zero time is in the year 1. Spark 3 refuses
+Parquet with any (it can't tell which calendar they are in), pandas' nanoseconds end in 1677."""
 
 REASONS = {
     "undecodable": "the bytes are not a message of this stream: they break off or make no sense",
@@ -27,8 +31,10 @@ REASONS = {
     "no_event": "the message holds no event",
     "unknown_event": "the event is of a kind that the descriptors do not know; a newer version may publish it",
     "no_metadata": "the event has no metadata, so it has no identity",
-    "no_timestamp": "the event has no timestamp, so it has no identity and no partition",
-    "bad_timestamp": "a timestamp lies outside the years 1 to 9999, or its nanos outside a second",
+    "no_timestamp": "the event has no timestamp (one before 1900, such as Go's zero time, is none), so it has no "
+    "identity and no partition",
+    "bad_timestamp": "a timestamp lies outside the years 1900 to 9999, or its nanos outside a second",
+    "number_too_large": "the sequence, or another number, is beyond 2^63-1, the largest that most readers have",
 }
 """Why a delivery is quarantined: the reason, and the sentence that explains it."""
 
@@ -51,7 +57,6 @@ def decode(
     api: str,
     method: str,
     descriptors: bytes,
-    partition_by: PartitionBy = "date",
 ) -> Decoded:
     """Decode deliveries (`payload: binary`, `received_at: timestamp[us, UTC]`) of one stream.
 
@@ -59,7 +64,7 @@ def decode(
     of the quarantine. Raises KeyError where `descriptors` have no such stream. Pure; blocks on nothing.
     """
     response = responses(descriptors)[api, method]
-    tables = [t for t in catalog(descriptors, partition_by).values() if (t.api, t.method) == (api, method)]
+    tables = [t for t in catalog(descriptors).values() if (t.api, t.method) == (api, method)]
     rows: dict[str, list[pa.Table]] = {}
     quarantine = []
     positions: dict[str, list[Rows]] = {}
@@ -126,7 +131,7 @@ def _part_rows(
     wrong = {
         "no_event": ~np.logical_or.reduce(list(members.values())),
         "no_metadata": ~valid_bits(leaves[metadata]),
-        "no_timestamp": ~valid_bits(leaves[time]),
+        "no_timestamp": ~valid_bits(leaves[time]) | _is_no_time(leaves[time]),
         "bad_timestamp": ~valid,
     }
     good = _refuse(wrong, part.rows, reasons)
@@ -135,13 +140,14 @@ def _part_rows(
         if not len(chosen):
             continue
         rows, index = part.rows[chosen], pa.array(chosen)
-        columns, bad = _own(table.columns, leaves, index)
-        wrong = {"bad_timestamp": bad}
+        columns, bad, large = _own(table.columns, leaves, index)
+        wrong = {"bad_timestamp": bad, "number_too_large": large}
         columns |= _times(timestamps[chosen])
         columns["received_at"] = batch.column("received_at").take(pa.array(rows))
         columns["row"] = pa.array(rows)
         if response.api == "v0":
             columns["sequence"] = leaves[*metadata, "sequence"].take(index)
+            large |= _is_large(columns["sequence"])
         else:
             columns["event_id"] = _event_ids(response, table, batch.column("payload"), rows)
             columns["subscription"] = _subscription(leaves, metadata).take(index)
@@ -160,10 +166,12 @@ def _refuse(wrong: Mapping[str, Mask], rows: Rows, reasons: dict[int, str]) -> M
     return good
 
 
-def _own(columns: Iterable[Column], leaves: _Leaves, index: pa.Array) -> tuple[dict[str, pa.Array], Mask]:
-    """The columns that the rule derives, and which of the rows have a timestamp that is none."""
+def _own(
+    columns: Iterable[Column], leaves: _Leaves, index: pa.Array
+) -> tuple[dict[str, pa.Array], Mask, Mask]:
+    """The columns that the rule derives; which rows have a timestamp that is none, which too large a number."""
     found: dict[str, pa.Array] = {}
-    bad = np.zeros(len(index), bool)
+    bad, large = np.zeros(len(index), bool), np.zeros(len(index), bool)
     for column in columns:
         leaf = leaves[column.path]
         if column.present:
@@ -178,7 +186,8 @@ def _own(columns: Iterable[Column], leaves: _Leaves, index: pa.Array) -> tuple[d
             found[column.name] = _enum_names(leaf.take(index), column.names)
         else:
             found[column.name] = leaf.take(index)
-    return found, bad
+            large |= _is_large(found[column.name])
+    return found, bad, large
 
 
 def _enum_names(numbers: pa.Array, names: Mapping[int, str]) -> pa.Array:
@@ -193,17 +202,33 @@ def _enum_names(numbers: pa.Array, names: Mapping[int, str]) -> pa.Array:
 def _timestamps(messages: pa.StructArray) -> tuple[Rows, Mask]:
     """Microseconds since 1970 of Timestamp messages (nanos truncated), and which of them are valid."""
     seconds, nanos = (np.asarray(pc.fill_null(child, 0)) for child in messages.flatten())
-    valid = (seconds >= MIN_SECONDS) & (seconds <= MAX_SECONDS) & (nanos >= 0) & (nanos <= 999_999_999)
+    valid = (seconds >= EARLIEST_SECONDS) & (seconds <= MAX_SECONDS) & (nanos >= 0) & (nanos <= 999_999_999)
     seconds = np.where(valid, seconds, 0)
     return seconds * 1_000_000 + np.where(valid, nanos, 0) // 1_000, valid
 
 
+def _is_no_time(messages: pa.StructArray) -> Mask:
+    """Which Timestamp messages are well-formed and no time at which anything was sent."""
+    seconds = np.asarray(pc.fill_null(messages.flatten()[0], 0))
+    return (seconds >= MIN_SECONDS) & (seconds < EARLIEST_SECONDS)
+
+
+def _is_large(numbers: pa.Array) -> Mask:
+    """Which of the values, or lists of values, hold a number that no column has room for."""
+    if pa.types.is_list(numbers.type):
+        large = np.zeros(len(numbers), bool)
+        large[np.asarray(pc.list_parent_indices(numbers))[_is_large(numbers.flatten())]] = True
+        return large
+    if not pa.types.is_uint64(numbers.type):
+        return np.zeros(len(numbers), bool)
+    return np.asarray(pc.fill_null(numbers, 0)) > LARGEST_NUMBER
+
+
 def _times(timestamps: Rows) -> dict[str, pa.Array]:
-    days, hours = timestamps // 86_400_000_000, timestamps // 3_600_000_000 % 24
+    days = timestamps // 86_400_000_000
     return {
         "timestamp": pa.array(timestamps).cast(MICROSECONDS),
         "date": pa.array(days.astype(np.int32)).cast(pa.date32()),
-        "hour": pa.array(hours.astype(np.int32)),
     }
 
 
@@ -260,12 +285,16 @@ def _quarantine(batch: pa.RecordBatch, response: Response, reasons: dict[int, st
         "error": pa.array([REASONS[reason] for reason in named], pa.string()),
         "api": pa.repeat(response.api, len(rows)),
         "method": pa.repeat(response.method, len(rows)),
-        "sequence": pa.array([e.sequence for e in envelopes], pa.uint64()),
+        "sequence": pa.array([_fitting(e.sequence) for e in envelopes], pa.int64()),
         "timestamp": pa.array(timestamps, mask=~(seen & valid)).cast(MICROSECONDS),
         "payload": taken.column("payload"),
         "date": pc.cast(pc.floor_temporal(taken.column("received_at"), unit="day"), pa.date32()),
     }
     return pa.table(columns).cast(QUARANTINE)
+
+
+def _fitting(number: int | None) -> int | None:
+    return number if number is not None and number <= LARGEST_NUMBER else None
 
 
 _TIMES = pa.struct([("seconds", pa.int64()), ("nanos", pa.int32())])

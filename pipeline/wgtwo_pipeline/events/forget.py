@@ -21,7 +21,6 @@ from wgtwo_pipeline.events.decode import Decoded, decode
 from wgtwo_pipeline.events.messages import Mask, Rows
 from wgtwo_pipeline.events.numbers import Kind
 from wgtwo_pipeline.events.owners import QUARANTINED, Whose, owners
-from wgtwo_pipeline.events.tables import PartitionBy
 
 QUARANTINE = "quarantine"
 NEVER = int(np.iinfo(np.int64).min)
@@ -226,7 +225,6 @@ def suppress(
     api: str,
     method: str,
     descriptors: bytes,
-    partition_by: PartitionBy = "date",
 ) -> Suppressed:
     """Decodes deliveries of one stream and forgets the subjects in their rows and in their bytes.
 
@@ -235,7 +233,7 @@ def suppress(
     """
 
     def read(of: pa.RecordBatch) -> Decoded:
-        return decode(of, api=api, method=method, descriptors=descriptors, partition_by=partition_by)
+        return decode(of, api=api, method=method, descriptors=descriptors)
 
     decoded = read(deliveries)
     if not subjects:

@@ -9,6 +9,7 @@ One table for each event member. Its own columns follow the member's fields in t
 - an empty message is a bool: true where it is set, false where it is not, also as a member of a oneof (so
   that `NOT revoked` finds what `revoked` does not);
 - a field that later comes to the envelope of all events follows the event's own columns;
+- no column is unsigned, as most readers have no such type: a number beyond 2^63-1 has no place in a row;
 - a timestamp is in microseconds, UTC; a list of messages, a map and a message that contains itself have no flat
   form and are kept as their bytes.
 
@@ -38,7 +39,7 @@ MICROSECONDS = pa.timestamp("us", "UTC")
 _HEADS = {
     "v0": [
         ("timestamp", MICROSECONDS),
-        ("sequence", pa.uint64()),
+        ("sequence", pa.int64()),
         ("service_id", pa.string()),
         ("owner_phone_number", pa.string()),
         ("owner_sub", pa.string()),
@@ -51,10 +52,8 @@ _HEADS = {
         ("received_at", MICROSECONDS),
     ],
 }
-_PARTITIONS = {
-    "date": [("date", pa.date32())],
-    "hour": [("date", pa.date32()), ("hour", pa.int32())],
-}
+_TAIL = {"date": pa.date32()}
+_PATH_KEYS = ("day", "hour")
 _IDENTITIES = {"v0": ("timestamp", "sequence"), "v1": ("timestamp", "event_id")}
 
 QUARANTINE = pa.schema(
@@ -64,7 +63,7 @@ QUARANTINE = pa.schema(
         ("error", pa.string()),
         ("api", pa.string()),
         ("method", pa.string()),
-        ("sequence", pa.uint64()),
+        ("sequence", pa.int64()),
         ("timestamp", MICROSECONDS),
         ("payload", pa.binary()),
         ("date", pa.date32()),
@@ -72,12 +71,14 @@ QUARANTINE = pa.schema(
 )
 """What could not become a row, in delivery order; `date` is of `received_at`."""
 
+LARGEST_NUMBER = 2**63 - 1
+
 _SCALARS = {
     FieldDescriptor.CPPTYPE_BOOL: pa.bool_(),
     FieldDescriptor.CPPTYPE_INT32: pa.int32(),
     FieldDescriptor.CPPTYPE_INT64: pa.int64(),
-    FieldDescriptor.CPPTYPE_UINT32: pa.uint32(),
-    FieldDescriptor.CPPTYPE_UINT64: pa.uint64(),
+    FieldDescriptor.CPPTYPE_UINT32: pa.int64(),
+    FieldDescriptor.CPPTYPE_UINT64: pa.int64(),
     FieldDescriptor.CPPTYPE_FLOAT: pa.float32(),
     FieldDescriptor.CPPTYPE_DOUBLE: pa.float64(),
     FieldDescriptor.CPPTYPE_ENUM: pa.string(),
@@ -116,20 +117,19 @@ class Table:
 
 
 @lru_cache(maxsize=16)
-def catalog(descriptors: bytes, partition_by: PartitionBy = "date") -> Mapping[str, Table]:
+def catalog(descriptors: bytes) -> Mapping[str, Table]:
     """Every table that events of `descriptors` (a serialized FileDescriptorSet) can go to, by name."""
-    tables = [
-        _table(r, member, partition_by) for r in responses(descriptors).values() for member in r.members
-    ]
+    tables = [_table(r, member) for r in responses(descriptors).values() for member in r.members]
     return {table.name: table for table in tables}
 
 
-def partitions(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-    """The rows of each partition in their order, by name: `2026-11-23`, or `2026-11-23/09` of rows with an hour."""
-    hourly = "hour" in rows.column_names
-    hours = np.asarray(rows["date"].cast(pa.int32())).astype(np.int64) * 24
+def partitions(rows: pa.Table, partition_by: PartitionBy = "date") -> Iterator[tuple[str, pa.Table]]:
+    """The rows of each partition in their order, by name: `2026-11-23`, or by hour `2026-11-23/09`."""
+    hourly = partition_by == "hour"
     if hourly:
-        hours += np.asarray(rows["hour"])
+        hours = np.asarray(rows["timestamp"].cast(pa.int64())) // 3_600_000_000
+    else:
+        hours = np.asarray(rows["date"].cast(pa.int32())).astype(np.int64) * 24
     found, partition = np.unique(hours, return_inverse=True)
     if len(found) > 1:
         rows = rows.take(pa.array(np.argsort(partition, kind="stable")))
@@ -145,13 +145,13 @@ def table_name(api: str, member: str) -> str:
     return member.removesuffix("_event") + ("" if api == "v0" else f"_{api}")
 
 
-def _table(response: Response, member: FieldDescriptor, partition_by: PartitionBy) -> Table:
+def _table(response: Response, member: FieldDescriptor) -> Table:
     head = dict(_HEADS[response.api])
     shared = [c for field in response.envelope for c in _columns(field, response.event_path, field.name)]
     own = [_renamed(c, head) for c in _inner_columns(member, response.event_path, "")]
     last = [c for c in shared if c.name not in head]
     columns = {c.name: c for c in [*shared, *own, *last]}
-    fields = {**head, **{c.name: c.type for c in [*own, *last]}, **dict(_PARTITIONS[partition_by])}
+    fields = {**head, **{c.name: c.type for c in [*own, *last]}, **_TAIL}
     return Table(
         name=table_name(response.api, member.name),
         api=response.api,
@@ -184,7 +184,7 @@ def _inner_columns(parent: Any, path: tuple[str, ...], name: str) -> Iterator[Co
 
 def _renamed(column: Column, head: Mapping[str, pa.DataType]) -> Column:
     """The column under a name of its own, should the API ever name a field like one of ours."""
-    taken = column.name in head or column.name in dict(_PARTITIONS["hour"])
+    taken = column.name in head or column.name in _TAIL or column.name in _PATH_KEYS
     return replace(column, name=f"event_{column.name}") if taken else column
 
 

@@ -33,11 +33,15 @@ def database(store: Store, memory_bytes: int = MEMORY_BYTES) -> Iterator[duckdb.
 
 
 def read_parquet(uris: Sequence[str], *, by_name: bool = False) -> str:
-    """`FROM read_parquet(…)` of files that are all partitioned alike; `by_name` where their columns may differ."""
-    types = "{'date': 'DATE', 'hour': 'INTEGER'}" if "/hour=" in uris[0] else "{'date': 'DATE'}"
+    """The rows of files that are all partitioned alike; `by_name` where their columns may differ.
+
+    `date` is the folder's day, which is the same: so a condition on it leaves other days' files unopened.
+    """
+    types = "{'day': 'DATE', 'hour': 'INTEGER'}" if "/hour=" in uris[0] else "{'day': 'DATE'}"
+    files = ", ".join(map(literal, uris))
     return (
-        f"FROM read_parquet([{', '.join(map(literal, uris))}], hive_partitioning = true, "
-        f"hive_types = {types}, union_by_name = {by_name})"
+        f"SELECT * EXCLUDE (day) REPLACE (day AS date) FROM read_parquet([{files}], "  # noqa: S608  # quoted
+        f"hive_partitioning = true, hive_types = {types}, union_by_name = {by_name})"
     )
 
 

@@ -57,7 +57,7 @@ class Protections:
 class Store(Protocol):
     """The objects of one lake. Thread-safe; blocking; not to be used across a fork.
 
-    Keys are relative paths such as `tables/sms/date=2026-11-23/0000000012-000.parquet`, of printable ASCII.
+    Keys are relative paths such as `tables/sms/day=2026-11-23/0000000012-000.parquet`, of printable ASCII.
     Each method raises LakeError, with a sentence that names the lake and the fix, for what it cannot do now;
     the same object goes on working once the fault is gone.
     """

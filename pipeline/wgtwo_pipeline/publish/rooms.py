@@ -16,6 +16,7 @@ import pyarrow as pa
 from wgtwo_pipeline.events import tables
 from wgtwo_pipeline.events.decode import decode
 from wgtwo_pipeline.lake import deduplicate, epochs, history
+from wgtwo_pipeline.lake.layout import QUARANTINE
 from wgtwo_pipeline.lake.manifest import Parameters, Received, TableCount
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.outcomes import Outcome
@@ -24,7 +25,6 @@ from wgtwo_pipeline.lake.store import LakeLocation, Store
 from wgtwo_pipeline.publish import write
 
 OUTCOMES: Final = "outcomes"
-QUARANTINE: Final = "quarantine"
 
 Key = tuple[int, str, int]
 """Epoch, table and shard: what may be equal is in one shard.
@@ -123,7 +123,6 @@ class Decode(Room):
                 api=source.api,
                 method=source.method,
                 descriptors=epochs.descriptors(self.store, parameters.descriptors),
-                partition_by=parameters.partition_by,
             )
             for table, rows in decoded.tables.items():
                 for shard, part in _shards(rows):
@@ -145,7 +144,8 @@ class Deduplicate(Room):
                 yield from self._quarantine(epoch, rows, past)
                 partitions: deque[tuple[str, pa.Table]] = deque()
             else:
-                partitions = deque(tables.partitions(rows))
+                by = epochs.sealed(self.store, epoch).parameters.partition_by
+                partitions = deque(tables.partitions(rows, by))
             del rows, parts, element  # memory: while one is written, only what is still to be written stays
             while partitions:
                 partition, part = partitions.popleft()

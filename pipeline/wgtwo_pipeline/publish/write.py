@@ -11,10 +11,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wgtwo_pipeline.errors import AlreadyExistsError, CorruptError
+from wgtwo_pipeline.lake.layout import QUARANTINE, FilePath
 from wgtwo_pipeline.lake.manifest import Parameters, TableFile
 from wgtwo_pipeline.lake.store import Store
-
-QUARANTINE = "quarantine"
 
 # Where a file is cut, besides at `rows_per_file`: bounds memory with events of megabytes, far below the 2 GiB that
 # an Arrow array of strings can hold. Part of the lake's format: with another value a redo would cut elsewhere.
@@ -61,12 +60,9 @@ def reasons(quarantine: pa.Table) -> dict[str, int]:
 
 
 def _key(rows: pa.Table, table: str, epoch: int, number: int, parameters: Parameters) -> str:
-    partition = f"date={rows['date'][0].as_py().isoformat()}"
-    if table == QUARANTINE:
-        return f"{QUARANTINE}/{partition}/{epoch:010d}{f'-{number:03d}' if number else ''}.parquet"
-    if parameters.partition_by == "hour":
-        partition += f"/hour={rows['hour'][0].as_py():02d}"
-    return f"tables/{table}/{partition}/{epoch:010d}-{number:03d}.parquet"
+    hourly = parameters.partition_by == "hour" and table != QUARANTINE
+    hour = rows["timestamp"][0].as_py().astimezone(UTC).hour if hourly else None
+    return FilePath(table, rows["date"][0].as_py(), hour, epoch, number).key
 
 
 def _time_column(table: str) -> str:

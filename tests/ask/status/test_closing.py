@@ -37,7 +37,7 @@ def test_an_empty_lake_has_nothing_to_show(store, monkeypatch):
 def test_a_difference_is_a_failure(store, monkeypatch):
     """A run that ends with an audit that does not pass has not succeeded."""
     lakes.lake_of_two_days(store)
-    store.delete(["tables/sms/date=2026-11-23/0000000001-000.parquet"])
+    store.delete(["tables/sms/day=2026-11-23/0000000001-000.parquet"])
     text, code = shown(store, monkeypatch)
     assert "audit FAILED" in text
     assert code == 1

@@ -202,8 +202,8 @@ def test_open_reads_ranges(store):
 def test_parquet_readers(store):
     """pyarrow reads a file, pyarrow datasets and DuckDB read a table with its partitions, by uri."""
     for day in ("2026-11-22", "2026-11-23"):
-        store.create(f"tables/sms/date={day}/0000000001-000.parquet", parquet(50_000, day))
-    with store.open("tables/sms/date=2026-11-23/0000000001-000.parquet") as file:
+        store.create(f"tables/sms/day={day}/0000000001-000.parquet", parquet(50_000, day))
+    with store.open("tables/sms/day=2026-11-23/0000000001-000.parquet") as file:
         assert pq.ParquetFile(file).read().num_rows == 50_000
     connection = duckdb.connect()
     connection.register_filesystem(store.filesystem())

@@ -133,7 +133,7 @@ def test_readers_never_see_temporary_files(lake, folder):
     thread.start()
     try:
         for number in range(100):
-            lake.create(f"tables/sms/date=2026-11-23/{number}.parquet", data)
+            lake.create(f"tables/sms/day=2026-11-23/{number}.parquet", data)
     finally:
         stop.set()
         thread.join()
