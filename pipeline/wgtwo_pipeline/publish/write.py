@@ -13,13 +13,12 @@ import pyarrow.parquet as pq
 from wgtwo_pipeline.errors import AlreadyExistsError, CorruptError
 from wgtwo_pipeline.lake.layout import QUARANTINE, FilePath
 from wgtwo_pipeline.lake.manifest import Parameters, TableFile
+from wgtwo_pipeline.lake.parquet import encode, is_text
 from wgtwo_pipeline.lake.store import Store
 
 # Where a file is cut, besides at `rows_per_file`: bounds memory with events of megabytes, far below the 2 GiB that
 # an Arrow array of strings can hold. Part of the lake's format: with another value a redo would cut elsewhere.
 BYTES_PER_FILE = 256 * 1024 * 1024
-
-_SAMPLE_ROWS, _SAMPLE_DISTINCT = 4096, 1024
 
 
 def write(store: Store, rows: pa.Table, table: str, epoch: int, parameters: Parameters) -> list[TableFile]:
@@ -32,7 +31,7 @@ def write(store: Store, rows: pa.Table, table: str, epoch: int, parameters: Para
     files = []
     for number, part in enumerate(_parts(rows, parameters.rows_per_file)):
         key = _key(part, table, epoch, number, parameters)
-        data: Any = _encode(part, parameters.row_group_rows)
+        data: Any = encode(part, parameters.row_group_rows)
         try:
             store.create(key, data)
         except AlreadyExistsError:
@@ -85,42 +84,9 @@ def _row_bytes(rows: pa.Table) -> Any:
     """How large each row is, counted from its values alone (lists not counted)."""
     sizes = np.full(len(rows), 8 * rows.num_columns, np.int64)
     for column in rows.columns:
-        if _is_text(column.type):
+        if is_text(column.type):
             sizes += np.asarray(pc.fill_null(pc.binary_length(column), 0))
     return sizes
-
-
-def _encode(rows: pa.Table, row_group_rows: int) -> pa.Buffer:
-    """Parquet with the encodings that measured smallest: dictionaries only where values recur."""
-    repeating = [name for name in rows.column_names if _repeats(rows[name])]
-    plain = [name for name in rows.column_names if name not in repeating]
-    deltas = {name: "DELTA_BINARY_PACKED" for name in plain if pa.types.is_temporal(rows[name].type)}
-    deltas |= {name: "DELTA_BINARY_PACKED" for name in plain if pa.types.is_integer(rows[name].type)}
-    deltas |= {name: "DELTA_LENGTH_BYTE_ARRAY" for name in plain if _is_text(rows[name].type)}
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        rows,
-        sink,
-        row_group_size=row_group_rows,
-        compression="zstd",
-        compression_level=1,
-        use_dictionary=repeating,
-        column_encoding=deltas,
-    )
-    return sink.getvalue()
-
-
-def _repeats(column: pa.ChunkedArray) -> bool:
-    if pa.types.is_date(column.type):
-        return True
-    if not _is_text(column.type):
-        return False
-    distinct = pc.count_distinct(column.slice(0, _SAMPLE_ROWS)).as_py()
-    return bool(distinct <= _SAMPLE_DISTINCT and distinct * 4 <= len(column))
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_binary(kind))
 
 
 def _existing(store: Store, key: str, rows: pa.Table) -> memoryview:
