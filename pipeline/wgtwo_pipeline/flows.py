@@ -5,7 +5,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from wgtwo_pipeline.ingest.session import IngestSettings, Member
+from wgtwo_pipeline.ingest.settings import IngestSettings, Member
 from wgtwo_pipeline.ingest.subscribe import Ack, Journal, Subscribe
 from wgtwo_pipeline.publish.rooms import OUTCOMES, Commit, Decode, Deduplicate, PublishSettings, Seal, Write
 

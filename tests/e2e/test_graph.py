@@ -14,7 +14,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from wgtwo_pipeline import flows
 from wgtwo_pipeline.events import api
 from wgtwo_pipeline.events.api import Start, Terms
-from wgtwo_pipeline.ingest.session import IngestSettings, Member
+from wgtwo_pipeline.ingest.settings import IngestSettings, Member
 from wgtwo_pipeline.ingest.subscribe import Groups
 from wgtwo_pipeline.lake.store import LakeLocation
 from wgtwo_pipeline.service.settings import Service

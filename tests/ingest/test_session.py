@@ -14,7 +14,8 @@ from wgtwo_pipeline.events import api
 from wgtwo_pipeline.ingest import ack
 from wgtwo_pipeline.ingest import session as rooms
 from wgtwo_pipeline.ingest.counters import Counters
-from wgtwo_pipeline.ingest.session import IngestSettings, Member, Session
+from wgtwo_pipeline.ingest.session import Session
+from wgtwo_pipeline.ingest.settings import IngestSettings, Member
 from wgtwo_pipeline.lake import journal, positions
 from wgtwo_pipeline.lake.store import LakeLocation
 from wgtwo_pipeline.service.settings import Service

@@ -17,7 +17,7 @@ from wgtwo_pipeline import flows
 from wgtwo_pipeline.errors import ServiceError
 from wgtwo_pipeline.events import api
 from wgtwo_pipeline.ingest import session, subscribe, worker
-from wgtwo_pipeline.ingest.session import IngestSettings, Member
+from wgtwo_pipeline.ingest.settings import IngestSettings, Member
 from wgtwo_pipeline.ingest.subscribe import EndlessTracker, Groups, RangeCoder, Subscribe
 from wgtwo_pipeline.lake import journal
 from wgtwo_pipeline.lake.store import LakeLocation

@@ -11,7 +11,7 @@ from memory_store import MemoryStore
 from scripted_transport import ScriptedTransport
 from wgtwo_pipeline.events import api
 from wgtwo_pipeline.ingest import session, worker
-from wgtwo_pipeline.ingest.session import IngestSettings, Member
+from wgtwo_pipeline.ingest.settings import IngestSettings, Member
 from wgtwo_pipeline.ingest.worker import Worker
 from wgtwo_pipeline.lake.store import LakeLocation
 from wgtwo_pipeline.service.settings import OAuth, Secret, Service

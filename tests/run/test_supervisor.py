@@ -8,9 +8,9 @@ import pytest
 from wgtwo_pipeline.cli.build import build
 from wgtwo_pipeline.cli.config_file import gather
 from wgtwo_pipeline.errors import PipelineError
+from wgtwo_pipeline.run import conditions
 from wgtwo_pipeline.run import supervisor as supervisor_module
-from wgtwo_pipeline.run.config import Stopping
-from wgtwo_pipeline.run.supervisor import Supervisor, _Conditions
+from wgtwo_pipeline.run.supervisor import Supervisor
 from wgtwo_pipeline.service.settings import Service
 
 SERVICE = Service("localhost:1", plaintext=True)
@@ -83,6 +83,7 @@ class World:
     def __init__(self, monkeypatch):
         self.clock, self.children, self.log = Clock(), [], []
         monkeypatch.setattr(supervisor_module, "time", self.clock)
+        monkeypatch.setattr(conditions, "time", self.clock)
         monkeypatch.setattr(supervisor_module, "Child", lambda *arguments: Child(self, *arguments))
 
     def named(self, name):
@@ -260,54 +261,3 @@ def test_a_sandbox_that_does_not_start_is_told(world):
     with pytest.raises(PipelineError, match="wgtwo-pipeline sandbox"), Supervisor(config()) as made:
         made.start_sandbox()
     assert world.clock.now - 1000 >= 30
-
-
-# Conditions
-
-
-@pytest.fixture
-def clock(world):
-    return world.clock
-
-
-def conditions(**wanted):
-    defaults = {"run_for_seconds": None, "max_events": None, "until_idle_seconds": None}
-    return _Conditions(Stopping(**(defaults | wanted)))
-
-
-def test_without_a_condition_it_goes_on(clock):
-    """For ever."""
-    watch = conditions()
-    clock.now += 1e9
-    assert not watch.reached(1e12, 1e12, busy=False, listening=True)
-
-
-def test_a_time_to_run_counts_from_when_all_listen(clock):
-    """Or from half a minute after the start."""
-    watch = conditions(run_for_seconds=10)
-    clock.now += 8
-    assert not watch.reached(0, 0, busy=True, listening=False)
-    assert not watch.reached(0, 0, busy=False, listening=True)
-    clock.now += 9.9
-    assert not watch.reached(0, 0, busy=False, listening=True)
-    clock.now += 0.2
-    assert watch.reached(0, 0, busy=False, listening=True)
-
-
-def test_so_many_events_are_enough(clock):
-    """Journaled ones count."""
-    watch = conditions(max_events=10)
-    assert not watch.reached(9, 100, busy=False, listening=True)
-    assert watch.reached(10, 100, busy=False, listening=True)
-
-
-def test_idle_means_that_nothing_comes_and_nothing_is_in_hand(clock):
-    """Each delivery, and whatever is not acked yet, begins the time anew."""
-    watch = conditions(until_idle_seconds=5)
-    for received, busy in ((0, True), (1, False), (2, False), (2, True)):
-        clock.now += 4
-        assert not watch.reached(received, received, busy=busy, listening=True)
-    clock.now += 4.9
-    assert not watch.reached(2, 2, busy=False, listening=True)
-    clock.now += 0.2
-    assert watch.reached(2, 2, busy=False, listening=True)

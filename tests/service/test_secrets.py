@@ -15,7 +15,7 @@ from patience import wait_until
 from wgtwo_pipeline import flows
 from wgtwo_pipeline.cli.build import build
 from wgtwo_pipeline.cli.config_file import gather
-from wgtwo_pipeline.ingest.session import IngestSettings
+from wgtwo_pipeline.ingest.settings import IngestSettings
 from wgtwo_pipeline.run import jobs
 from witness import CLIENT, CREDENTIALS, SECRET
 

@@ -16,7 +16,8 @@ from stories import BACKLOG, BOTH_APIS, MISSED, PLAIN, QUIET, SILENT, SMALL
 from wgtwo_pipeline.errors import AlreadyExistsError, LakeError
 from wgtwo_pipeline.events import tables
 from wgtwo_pipeline.ingest import ack, session, subscribe
-from wgtwo_pipeline.ingest.session import IngestSettings, Session
+from wgtwo_pipeline.ingest.session import Session
+from wgtwo_pipeline.ingest.settings import IngestSettings
 from wgtwo_pipeline.lake import (
     checkpoint,
     deduplicate,

@@ -23,7 +23,7 @@ from scripted_time import Clock, Coroutine, Immediate, Queue, Thread, datetime_o
 from wgtwo_pipeline.errors import LakeError
 from wgtwo_pipeline.events import api
 from wgtwo_pipeline.ingest import ack, session, subscribe, worker
-from wgtwo_pipeline.ingest.session import IngestSettings, Member
+from wgtwo_pipeline.ingest.settings import IngestSettings, Member
 from wgtwo_pipeline.lake import deduplicate, epochs, history, journal
 from wgtwo_pipeline.lake.manifest import Parameters
 from wgtwo_pipeline.publish import rooms

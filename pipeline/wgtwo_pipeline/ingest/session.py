@@ -10,22 +10,20 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from wgtwo_pipeline.errors import CorruptError, LakeError
 from wgtwo_pipeline.events import api
-from wgtwo_pipeline.events.api import Method, Start, Terms
+from wgtwo_pipeline.events.api import Start
 from wgtwo_pipeline.ingest.ack import Acker
 from wgtwo_pipeline.ingest.counters import JOURNALED, RECONNECTS, SEGMENTS, STREAMS, Counters
+from wgtwo_pipeline.ingest.settings import IngestSettings, Member
 from wgtwo_pipeline.lake import positions
 from wgtwo_pipeline.lake.journal import SegmentWriter, Source
 from wgtwo_pipeline.lake.open import open_store
-from wgtwo_pipeline.lake.store import LakeLocation
 from wgtwo_pipeline.logs import is_told
 from wgtwo_pipeline.service.open import open_transport
-from wgtwo_pipeline.service.settings import Service
-from wgtwo_pipeline.service.transport import SILENT_SECONDS, Received, Stream, StreamEndedError
+from wgtwo_pipeline.service.transport import Received, Stream, StreamEndedError
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,51 +33,6 @@ _WORTH_A_WARNING = 4
 _LAKE_RETRY_SECONDS = 1.0
 _SHORTEST_GAP = timedelta(seconds=5)
 _SAMPLE = 4
-
-
-@dataclass(frozen=True)
-class IngestSettings:
-    """All that ingest needs to know; picklable, without secrets."""
-
-    service: Service
-    lake: LakeLocation
-    terms: Terms
-    start: Start
-    linger_seconds: float = 0.2
-    history_seconds: float = api.HISTORY.total_seconds()
-    """How long the service keeps events."""
-
-    @property
-    def group_size(self) -> int:
-        """So many waiting deliveries make a segment: half of `max_in_flight`, so that the server goes on sending."""
-        return max(1, self.terms.max_in_flight // 2)
-
-    @property
-    def heartbeat_seconds(self) -> float:
-        """After so long without a delivery, an empty segment says that none was missed."""
-        return min(60.0, self.history_seconds / 10)
-
-    @property
-    def overlap(self) -> timedelta:
-        """So much older than `covered_until` an event can be that a member had received and not journaled.
-
-        Or that never came, because the connection was lost before that was noticed.
-        """
-        return timedelta(seconds=2 * self.terms.ack_timeout_seconds + SILENT_SECONDS)
-
-    @property
-    def abandon_seconds(self) -> float:
-        """Without a call of `receive` for so long, the stream is closed: its events can go to another member."""
-        return max(10.0, self.terms.ack_timeout_seconds)
-
-
-@dataclass(frozen=True)
-class Member:
-    """One stream: a subscription may have several."""
-
-    method: Method
-    subscription: str
-    index: int
 
 
 class Session:

@@ -1,8 +1,12 @@
-"""What ingest subscribes to, and how."""
+"""What ingest subscribes to, and how: as it was configured, and as its workers are told."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
-from wgtwo_pipeline.events.api import Start, Terms
+from wgtwo_pipeline.events.api import HISTORY, Method, Start, Terms
+from wgtwo_pipeline.lake.store import LakeLocation
+from wgtwo_pipeline.service.settings import Service
+from wgtwo_pipeline.service.transport import SILENT_SECONDS
 
 
 @dataclass(frozen=True)
@@ -29,3 +33,48 @@ class Subscription:
         return Terms(
             self.types, self.queue_name, self.durable_name, self.max_in_flight, self.ack_timeout_seconds
         )
+
+
+@dataclass(frozen=True)
+class IngestSettings:
+    """All that ingest needs to know; picklable, without secrets."""
+
+    service: Service
+    lake: LakeLocation
+    terms: Terms
+    start: Start
+    linger_seconds: float = 0.2
+    history_seconds: float = HISTORY.total_seconds()
+    """How long the service keeps events."""
+
+    @property
+    def group_size(self) -> int:
+        """So many waiting deliveries make a segment: half of `max_in_flight`, so that the server goes on sending."""
+        return max(1, self.terms.max_in_flight // 2)
+
+    @property
+    def heartbeat_seconds(self) -> float:
+        """After so long without a delivery, an empty segment says that none was missed."""
+        return min(60.0, self.history_seconds / 10)
+
+    @property
+    def overlap(self) -> timedelta:
+        """So much older than `covered_until` an event can be that a member had received and not journaled.
+
+        Or that never came, because the connection was lost before that was noticed.
+        """
+        return timedelta(seconds=2 * self.terms.ack_timeout_seconds + SILENT_SECONDS)
+
+    @property
+    def abandon_seconds(self) -> float:
+        """Without a call of `receive` for so long, the stream is closed: its events can go to another member."""
+        return max(10.0, self.terms.ack_timeout_seconds)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One stream: a subscription may have several."""
+
+    method: Method
+    subscription: str
+    index: int

@@ -11,7 +11,8 @@ import os
 import threading
 
 from wgtwo_pipeline.ingest.counters import Counters
-from wgtwo_pipeline.ingest.session import IngestSettings, Member, Session
+from wgtwo_pipeline.ingest.session import Session
+from wgtwo_pipeline.ingest.settings import IngestSettings, Member
 from wgtwo_pipeline.lake.store import LakeLocation
 
 _LOG = logging.getLogger(__name__)

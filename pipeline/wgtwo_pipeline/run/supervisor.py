@@ -15,7 +15,8 @@ from wgtwo_pipeline.errors import PipelineError
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.run import cluster, works
 from wgtwo_pipeline.run.children import Child
-from wgtwo_pipeline.run.config import Config, Stopping
+from wgtwo_pipeline.run.conditions import Conditions
+from wgtwo_pipeline.run.config import Config
 from wgtwo_pipeline.run.progress import Progress, total
 from wgtwo_pipeline.sandbox.options import SandboxSettings
 from wgtwo_pipeline.service.settings import Service
@@ -176,7 +177,7 @@ class Supervisor:
     def watch(self) -> None:
         """Blocks until a signal or a condition of `Stopping`; then drains. Raises what made a child give up."""
         progress = Progress(publishes=self._publisher is not None, remote=self._remote)
-        watch = _Conditions(self._config.stopping)
+        watch = Conditions(self._config.stopping)
         while not self._stopping:
             for child in self._children():
                 child.poll()
@@ -285,31 +286,3 @@ class Supervisor:
             raise KeyboardInterrupt
         self._stopping = True
         _LOG.info("%s: finishing what was received; once more to stop at once", signal.Signals(number).name)
-
-
-class _Conditions:
-    """Whether ingest has done what it was started for."""
-
-    def __init__(self, stopping: Stopping) -> None:
-        self._stopping = stopping
-        self._started_at = self._changed_at = time.monotonic()
-        self._begun_by = self._started_at + _START_SECONDS
-        self._listened = False
-        self._received = 0.0
-
-    def reached(self, journaled: float, received: float, busy: bool, listening: bool) -> bool:
-        """Call it with the newest counts; who does not listen yet, or has something unacked in hand, is busy.
-
-        The time to run counts from when all listened first, or half a minute after the start.
-        """
-        now = time.monotonic()
-        if not self._listened and now < self._begun_by:
-            self._listened, self._started_at = listening, now
-        if received != self._received or busy:
-            self._received, self._changed_at = received, now
-        wanted = self._stopping
-        return (
-            (wanted.run_for_seconds is not None and now - self._started_at >= wanted.run_for_seconds)
-            or (wanted.max_events is not None and journaled >= wanted.max_events)
-            or (wanted.until_idle_seconds is not None and now - self._changed_at >= wanted.until_idle_seconds)
-        )
