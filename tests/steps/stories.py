@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from world import FAULTS, V0, V1, ZIGZAG, ZOMBIE_FAULTS, Choice, Fault, Story, World
+from plan import FAULTS, V0, V1, ZIGZAG, ZOMBIE_FAULTS, Choice, Fault, Story
+from world import World
 
 PLAIN = Story(
     "plain",

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutants import LOSES_AN_OUTPUT, MUTANTS
+from plan import FAULTS, ZIGZAG, Fault
 from runs import announce, broken, every
 from stories import PLAIN, SMALL, STORIES, faults, told, zombies
-from world import FAULTS, ZIGZAG, Fault, World
+from world import World
 
 STORY_NAMES = [story.name for story in STORIES]
 

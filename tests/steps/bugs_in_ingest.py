@@ -1,0 +1,90 @@
+"""Bugs to plant on the way from the stream to the journal: each function puts one into the real rooms.
+
+Each is what a reasonable person might have written.
+"""
+
+import contextlib
+from dataclasses import replace
+from datetime import timedelta
+
+from scripted_lake import ScriptedStore
+from wgtwo_pipeline.errors import LakeError
+from wgtwo_pipeline.ingest import ack, session, subscribe
+from wgtwo_pipeline.ingest.session import Session
+from wgtwo_pipeline.ingest.settings import IngestSettings
+from wgtwo_pipeline.lake import journal, positions
+
+
+def ack_first(patches):
+    def process(self, group):
+        mine = subscribe.worker().session(self._settings, group.member)
+        mine.ack(group.number, group.received)
+        mine._acker._threads[0].turn()
+        mine.journal(group.received)
+        yield group
+
+    patches.setattr(subscribe.Journal, "process", process)
+
+
+def assume_it_was_put(patches):
+    def insist(self, put):
+        with contextlib.suppress(LakeError):
+            put()
+        return 0
+
+    patches.setattr(Session, "_insist", insist)
+
+
+def reuse_names(patches):
+    original = journal.SegmentName.key.fget
+
+    def key(self):
+        return original(
+            replace(self, writer="0", counter=1, created_at=self.created_at.replace(second=0, microsecond=0))
+        )
+
+    patches.setattr(journal.SegmentName, "key", property(key))
+
+
+def put_over(patches):
+    def create(self, key, data):
+        data = bytes(memoryview(data).cast("B"))
+        self._step("put", key)
+        self._bucket.overwrite(key, data)
+
+    patches.setattr(ScriptedStore, "create", create)
+
+
+def give_up_recording(patches):
+    original = positions.record_missed
+
+    def record_missed(*arguments):
+        with contextlib.suppress(LakeError):
+            original(*arguments)
+
+    patches.setattr(positions, "record_missed", record_missed)
+
+
+def cover_what_waits(patches):
+    original = Session._cover
+    patches.setattr(Session, "_cover", lambda self, received, had_room: original(self, [], True))
+
+
+def take_silence_for_room(patches):
+    patches.setattr(ack.Acker, "in_flight", property(lambda self: 0))
+
+
+def gap_named_by_start(patches):
+    patches.setattr(
+        positions.Gap,
+        "key",
+        property(lambda self: f"{positions.GAPS}{self.subscription}/{self.start:%Y%m%dT%H%M%S.%fZ}.json"),
+    )
+
+
+def no_overlap(patches):
+    patches.setattr(IngestSettings, "overlap", property(lambda self: timedelta()))
+
+
+def never_record(patches):
+    patches.setattr(session.positions, "record_missed", lambda *_: None)

@@ -1,0 +1,152 @@
+"""The real rooms in a scripted world: what of them is replaced, and publishing without Beam's runner."""
+
+import queue
+from collections import defaultdict
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from scripted_service import ScriptedTransport
+from scripted_time import Immediate, Queue, Thread, datetime_of
+from wgtwo_pipeline.ingest import ack, session, subscribe, worker
+from wgtwo_pipeline.lake import deduplicate, epochs, history, journal
+from wgtwo_pipeline.publish import rooms
+from wgtwo_pipeline.run import jobs
+
+
+def install(world, patches):
+    """Puts the world's clock, chance, threads, lake and service under the real rooms."""
+    clock = world.clock
+    secrets = SimpleNamespace(token_hex=lambda _bytes: f"{next(world.names):08x}")
+
+    class Event:
+        def __init__(self):
+            self._is_set = False
+
+        def set(self):
+            self._is_set = True
+
+        def is_set(self):
+            return self._is_set
+
+        def wait(self, seconds):
+            clock.advance(0 if self._is_set else seconds)
+            return self._is_set
+
+    def thread(target, **_):
+        made = Thread(target)
+        if target.__name__ == "_run":  # not the watcher of sessions that nobody asks
+            world.current.threads.append(made)
+        return made
+
+    def open_transport(service):
+        process = world.known[service.target]
+        process.transports.append(ScriptedTransport(world, process, world.service))
+        return process.transports[-1]
+
+    without_beam = {
+        "beam": SimpleNamespace(Pipeline=lambda options: None),
+        "flows": SimpleNamespace(
+            publish=lambda _, settings: publish_directly(settings, world.current.number % 2)
+        ),
+        "_finish": lambda _: None,
+        "memory": SimpleNamespace(release=lambda: None),  # half of the time otherwise
+    }
+    real = worker.threading
+    threading = SimpleNamespace(Thread=thread, Event=Event, Lock=real.Lock)
+    fakes = {
+        session: {
+            "time": clock,
+            "datetime": datetime_of(clock),
+            "secrets": secrets,
+            "random": SimpleNamespace(uniform=lambda low, high: (low + high) / 2),
+            "open_store": lambda location: world.known[location.url].store,
+            "open_transport": open_transport,
+            "_LAKE_RETRY_SECONDS": 20.0,  # the lake is away for half an hour
+        },
+        subscribe: {"time": clock, "worker": lambda: world.current.worker, "BUNDLE_SECONDS": 1.0},
+        journal: {"datetime": datetime_of(clock), "secrets": secrets},
+        ack: {
+            "time": clock,
+            "threading": threading,
+            "queue": SimpleNamespace(SimpleQueue=Queue, Empty=queue.Empty),
+        },
+        worker: {"threading": threading},
+        deduplicate: {"ThreadPoolExecutor": Immediate},
+        rooms: {"open_store": lambda location: world.known[location.url].store},
+        jobs: {
+            "datetime": datetime_of(clock),
+            "secrets": secrets,
+            "open_store": lambda location: world.known[location.url].store,
+            "options": lambda *_, **__: PipelineOptions(["--runner=FnApiRunner"]) if world.on_beam else None,
+            **({} if world.on_beam else without_beam),
+        },
+        epochs: {
+            "datetime": datetime_of(clock),
+            "CHECKPOINT_EVERY_EPOCHS": world.story.checkpoint_every,
+            "_MANY_HEARTBEATS": 3,
+            **{name: PerProcess(world, getattr(epochs, name)) for name in ("sealed", "descriptors")},
+        },
+        history: {"_load_newer": PerProcess(world, history._load_newer)},
+    }
+    for module, names in fakes.items():
+        for name, fake in names.items():
+            patches.setattr(module, name, fake)
+
+
+class PerProcess:
+    """A cached function, with a cache for each process."""
+
+    def __init__(self, world, cached):
+        self._world, self._function, self._name = world, cached.__wrapped__, cached.__name__
+
+    def __call__(self, *arguments):
+        cache = self._cache()
+        if arguments[1:] not in cache:
+            cache[arguments[1:]] = self._function(*arguments)
+        return cache[arguments[1:]]
+
+    def cache_clear(self):
+        self._cache().clear()
+
+    def _cache(self):
+        return self._world.current.caches.setdefault(self._name, {})
+
+
+@dataclass
+class Tracker:
+    """The part of a restriction tracker that `Subscribe` uses."""
+
+    deferred: bool = field(default=False)
+
+    def current_restriction(self):
+        return SimpleNamespace(start=0)
+
+    def try_claim(self, _position):
+        return True
+
+    def defer_remainder(self):
+        self.deferred = True
+
+
+def publish_directly(settings, backwards):
+    """`flows.publish` without Beam: the same rooms; what a runner may deliver in any order comes in two."""
+    decode, write = rooms.Decode(settings), rooms.Write(settings)
+    deduplicating, commit = rooms.Deduplicate(settings), rooms.Commit(settings)
+    direction = -1 if backwards else 1
+    outcomes, parts = defaultdict(list), defaultdict(list)
+    for group in list(rooms.Seal(settings).process(None))[::direction]:
+        for output in decode.process(group):
+            if isinstance(output, beam.pvalue.TaggedOutput):
+                epoch, outcome = output.value
+                outcomes[epoch].append(outcome)
+            else:
+                parts[output[0]].append(output[1])
+    for key in list(parts)[::direction]:
+        for deduplicated in deduplicating.process((key, parts[key])):
+            for epoch, outcome in write.process(deduplicated):
+                outcomes[epoch].append(outcome)
+    for epoch, found in outcomes.items():
+        for _ in commit.process((epoch, found[::direction])):
+            pass
