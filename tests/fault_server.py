@@ -9,6 +9,7 @@
 
 import contextlib
 import re
+import ssl
 import threading
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -28,7 +29,7 @@ class Fault:
 
 
 class FaultServer:
-    def __init__(self):
+    def __init__(self, tls: ssl.SSLContext | None = None):
         self.objects: dict[str, bytes] = {}
         self.faults: list[Fault] = []
         self.ignores_conditions = False
@@ -41,7 +42,10 @@ class FaultServer:
         self.lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (_Handler,), {"s3": self}))
         self._server.daemon_threads = True
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+            self._server.handle_error = lambda *_: None  # a client that does not trust it hangs up
+        self.endpoint = f"http{'s' if tls else ''}://127.0.0.1:{self._server.server_port}"
 
     def take_fault(self, method):
         for fault in self.faults:

@@ -225,11 +225,14 @@ def _is_large(numbers: pa.Array) -> Mask:
 
 
 def _times(timestamps: Rows) -> dict[str, pa.Array]:
-    days = timestamps // 86_400_000_000
     return {
         "timestamp": pa.array(timestamps).cast(MICROSECONDS),
-        "date": pa.array(days.astype(np.int32)).cast(pa.date32()),
+        "date": _dates(timestamps),
     }
+
+
+def _dates(timestamps: Rows) -> pa.Array:
+    return pa.array((timestamps // 86_400_000_000).astype(np.int32)).cast(pa.date32())
 
 
 def _subscription(leaves: _Leaves, metadata: tuple[str, ...]) -> pa.Array:
@@ -288,7 +291,8 @@ def _quarantine(batch: pa.RecordBatch, response: Response, reasons: dict[int, st
         "sequence": pa.array([_fitting(e.sequence) for e in envelopes], pa.int64()),
         "timestamp": pa.array(timestamps, mask=~(seen & valid)).cast(MICROSECONDS),
         "payload": taken.column("payload"),
-        "date": pc.cast(pc.floor_temporal(taken.column("received_at"), unit="day"), pa.date32()),
+        # Arrow's own calendar would look for time zones, which a slim image does not have.
+        "date": _dates(np.asarray(taken.column("received_at").cast(pa.int64()))),
     }
     return pa.table(columns).cast(QUARANTINE)
 

@@ -270,7 +270,8 @@ class S3Access:
         if "credential provider" in text:
             return self._no_credentials
         if "certificate" in text.lower():
-            return self._untrusted()
+            said = re.search(r"invalid peer certificate: ([\w()]+)", text)
+            return self._untrusted(said[1] if said else "")
         kind = re.search(r"kind: (\w+)", text)
         if kind:
             return self._broken(kind[1])
@@ -306,8 +307,9 @@ class S3Access:
             fix = _NO_CREDENTIALS
         return Fault(f"no credentials: {type(error).__name__}", fix, True)
 
-    def _untrusted(self) -> Fault:
-        return Fault("TLS failed", f"check {self.endpoint}, and AWS_CA_BUNDLE for a private authority", True)
+    def _untrusted(self, said: str = "") -> Fault:
+        facts = f"TLS failed: {said}" if said else "TLS failed"
+        return Fault(facts, f"check {self.endpoint}, and AWS_CA_BUNDLE for a private authority", True)
 
     def _broken(self, kind: str) -> Fault:
         fix = f"check the network, {self.endpoint} and --s3-endpoint"

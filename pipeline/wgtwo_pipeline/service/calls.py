@@ -160,6 +160,11 @@ class _Call:
         curl.setopt(pycurl.NOPROXY, _variable(_NO_PROXIES))
         curl.setopt(pycurl.HTTPPROXYTUNNEL, 1)
         if authorities is not None:
+            for built_in in (
+                pycurl.CAINFO,
+                pycurl.CAPATH,
+            ):  # an image may not have what libcurl was built with
+                curl.unsetopt(built_in)
             curl.set_ca_certs(authorities)
         curl.setopt(pycurl.HEADERFUNCTION, self._header)
         curl.setopt(pycurl.WRITEFUNCTION, self._write)
