@@ -53,7 +53,7 @@ def run(config: Config) -> int:
 def ingest(config: Config) -> int:
     """Subscribes, journals and acks until stopped. Blocks."""
     config = _prepared(config)
-    assert config.service is not None, "configure.build demands an endpoint"
+    assert config.service is not None, "cli.build demands an endpoint"
     with Supervisor(config) as supervisor:
         supervisor.start_members(config.service)
         supervisor.watch()

@@ -164,4 +164,4 @@ def _options() -> tuple[Option, ...]:
 
 
 OPTIONS: tuple[Option, ...] = _options()
-"""The options that `cli.md` does not name: faults first, then how the service behaves."""
+"""Those that carry their own help: faults first, then how the service behaves. The others the command line names itself."""
