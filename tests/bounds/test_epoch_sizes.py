@@ -98,10 +98,10 @@ def test_an_epoch_of_many_heartbeats_is_split_in_a_moment():
         SegmentRef(journal.SegmentName("s", start + timedelta(seconds=n), "w", n, 0).key, 0, 1)
         for n in range(50_000)
     )
-    started = time.monotonic()
+    started = time.process_time()  # its own work: others may have the cores meanwhile
     (group,) = epochs.groups(Sealed(1, start, "w", Parameters(""), refs))
     assert len(group.segments) == 50_000
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20
 
 
 def test_large_deliveries_are_journaled_in_several_segments(store, monkeypatch):

@@ -10,6 +10,7 @@ import sys
 import types
 
 import pytest
+from patience import PATIENCE_SECONDS
 from wgtwo_pipeline import logs
 from wgtwo_pipeline.cli.arguments import parse
 from wgtwo_pipeline.cli.main import COMMANDS as FUNCTIONS
@@ -51,7 +52,7 @@ def pipeline(*arguments, **more):
         [sys.executable, "-m", "wgtwo_pipeline", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         **more,
     )
 
@@ -269,7 +270,9 @@ def test_help_imports_nothing_slow():
         "import sys; from wgtwo_pipeline.cli.main import main; main(['run', '--help']); "
         "sys.exit(','.join({'apache_beam', 'pyarrow', 'grpc', 'duckdb', 'boto3'} & set(sys.modules)))"
     )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_SECONDS
+    )
     assert ended.stderr == "\n"
 
 
@@ -283,7 +286,7 @@ def test_a_reader_that_goes_away():
             stdout=writer,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
         )
     finally:
         os.close(writer)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "pipeline" / "wgtwo_pipeline"
@@ -24,7 +25,7 @@ def contracts_kept(root: Path) -> bool:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=PATIENCE_SECONDS,
     )
     assert "Contracts:" in ended.stdout, ended.stdout + ended.stderr
     return ended.returncode == 0

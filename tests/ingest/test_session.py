@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from memory_store import MemoryStore
-from patience import wait_until
+from patience import PATIENCE_SECONDS, wait_until
 from scripted_transport import Clock, ScriptedStream, ScriptedTransport, Stopping
 from wgtwo.events.v0 import events_pb2 as v0
 from wgtwo_pipeline.errors import LakeError, ServiceError
@@ -394,7 +394,7 @@ def test_silence_covers_only_where_there_was_room(world):
     world.transport.answer = lambda request: CallResult("UNAVAILABLE", "", None)
     for group in (1, 2):
         session.ack(group, session.receive(0.5))
-    wait_until(lambda: session.counters.snapshot()["acks_failed"] == 4, 10, "acks fail")
+    wait_until(lambda: session.counters.snapshot()["acks_failed"] == 4, what="acks fail")
     session.receive(0.5)
     assert covered_after(world, session) == at
     world.clock.now += SETTINGS.terms.ack_timeout_seconds + 1  # they would have come again by now
@@ -406,14 +406,16 @@ def test_a_backlog_that_the_service_drops_meanwhile_is_a_gap(world):
     """A member that was connected all the time, but whose acks were not answered, so that it got no more."""
     at, answered = world.now(), threading.Event()
     session = world.session([[event(at)] * 2, [event(at)] * 2, [], [event(at + timedelta(minutes=40))]])
-    world.transport.answer = lambda request: CallResult("OK", "", b"") if answered.wait(10) else None
+    world.transport.answer = lambda request: (
+        CallResult("OK", "", b"") if answered.wait(PATIENCE_SECONDS) else None
+    )
     for group in (1, 2):
         session.ack(group, session.receive(0.5))
     world.clock.now += 45 * 60
     assert session.receive(0.5) == []
     assert not world.gaps()
     answered.set()
-    wait_until(lambda: session.counters.snapshot()["acked"] == 4, 10, "acks")
+    wait_until(lambda: session.counters.snapshot()["acked"] == 4, what="acks")
     session.receive(0.5)
     (gap,) = world.gaps()
     assert (gap.start, gap.end) == (at - SETTINGS.overlap, world.now() - timedelta(minutes=30))

@@ -12,6 +12,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from hypothesis import given
 from hypothesis import strategies as st
 from memory_store import MemoryStore
+from patience import PATIENCE_SECONDS
 from scripted_transport import ScriptedStream, ScriptedTransport
 from wgtwo_pipeline import flows
 from wgtwo_pipeline.errors import ServiceError
@@ -47,7 +48,7 @@ class World:
 
     def stop_when(self, condition):
         def wait():
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + PATIENCE_SECONDS
             while not condition() and time.monotonic() < deadline:
                 time.sleep(0.005)
             self.process.stopping.set()

@@ -1,16 +1,18 @@
 """What outlives bundles: one session for a member of a process, closed when nobody asks for it any more."""
 
+import itertools
 import multiprocessing
 import os
 import pickle
 import threading
-import time
 
 import pytest
 from memory_store import MemoryStore
-from scripted_transport import ScriptedTransport
+from patience import wait_until
+from scripted_transport import Clock, ScriptedTransport
 from wgtwo_pipeline.events import api
 from wgtwo_pipeline.ingest import session, worker
+from wgtwo_pipeline.ingest.session import Session
 from wgtwo_pipeline.ingest.settings import IngestSettings, Member
 from wgtwo_pipeline.ingest.worker import Worker
 from wgtwo_pipeline.lake.store import LakeLocation
@@ -20,13 +22,6 @@ SECRET = Service("localhost:1", oauth=OAuth("http://localhost/token", "id", Secr
 TERMS = api.Terms(("sms",), "queue", "durable", 4, 30)
 SETTINGS = IngestSettings(SECRET, LakeLocation("memory"), TERMS, api.Start())
 MEMBER = Member(api.V0, "v0.test", 0)
-
-
-def wait_until(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 @pytest.fixture
@@ -99,13 +94,20 @@ def test_an_abandoned_session_is_closed_and_opened_anew(process, transports, mon
 
 def test_a_session_that_is_asked_for_stays(process, transports, monkeypatch):
     """Each call of the runner counts, also one that only acks."""
-    monkeypatch.setattr(IngestSettings, "abandon_seconds", 0.25)
+    clock, looks = Clock(), itertools.count()
+    abandoned = Session.abandoned.fget
+    monkeypatch.setattr(session, "time", clock)
+    monkeypatch.setattr(IngestSettings, "abandon_seconds", 100.0)
+    monkeypatch.setattr(Session, "abandoned", property(lambda self: (next(looks), abandoned(self))[1]))
     first = process.session(SETTINGS, MEMBER)
-    ends = time.monotonic() + 0.6
-    while time.monotonic() < ends:
+    for _ in range(5):
+        clock.now += 90
         assert process.session(SETTINGS, MEMBER) is first
-        time.sleep(0.01)
-    assert not transports[0].closed
+        seen = next(looks)
+        wait_until(lambda seen=seen: next(looks) > seen + 2, what="the watcher looks")
+        assert not transports[0].closed
+    clock.now += 101
+    wait_until(lambda: transports[0].closed)
 
 
 def test_closing_closes_every_session(process, transports):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_store import MemoryStore
+from patience import PATIENCE_SECONDS
 from wgtwo_pipeline.errors import CorruptError
 from wgtwo_pipeline.lake import epochs, history, journal, retained
 from wgtwo_pipeline.lake.epochs import Limits
@@ -178,7 +179,7 @@ def test_publishers_that_race_get_one_seal(store):
 
     def before_create(key):
         if key == sealed_key(1):
-            barrier.wait(10)
+            barrier.wait(PATIENCE_SECONDS)
 
     store.before_create = before_create
     others = [
@@ -187,7 +188,7 @@ def test_publishers_that_race_get_one_seal(store):
     for thread in others:
         thread.start()
     for thread in others:
-        thread.join(20)
+        thread.join(PATIENCE_SECONDS)
     assert len(seals) == 2
     assert seals[0] == seals[1]
     assert keys(seals[0]) == [first]

@@ -6,13 +6,14 @@ import sys
 import threading
 import time
 
+from patience import PATIENCE_SECONDS
 from wgtwo_pipeline.errors import ConfigurationError, ServiceError
 
 
 def wait(config, lifeline):
     """Until asked to stop."""
     lifeline.report(pid=os.getpid())
-    lifeline.stopping.wait(60)
+    lifeline.stopping.wait(PATIENCE_SECONDS)
     lifeline.report(stopped=True)
 
 
@@ -26,7 +27,12 @@ def count(config, lifeline, name, most):
         return dict(last)
 
     lifeline.report_regularly(facts)
-    lifeline.stopping.wait(60)
+    lifeline.stopping.wait(PATIENCE_SECONDS)
+
+
+def say_nothing(config, lifeline):
+    """Until asked to stop, and not even then."""
+    lifeline.stopping.wait(PATIENCE_SECONDS)
 
 
 def call_back(config, lifeline):
@@ -34,7 +40,7 @@ def call_back(config, lifeline):
     called = threading.Event()
     lifeline.on_stop(called.set)
     lifeline.report(ready=True)
-    called.wait(60)
+    called.wait(PATIENCE_SECONDS)
     late = threading.Event()
     lifeline.on_stop(late.set)
     lifeline.report(late=late.is_set())
@@ -44,7 +50,7 @@ def import_long(config, lifeline):
     """Never comes to an end by itself."""
     with lifeline.expendable():
         lifeline.report(importing=True)
-        time.sleep(600)
+        time.sleep(10 * PATIENCE_SECONDS)
 
 
 def import_and_work(config, lifeline):
@@ -68,14 +74,14 @@ def break_down(config, lifeline):
 
 def leave_a_thread(config, lifeline):
     """Its thread would hold up an orderly end of the interpreter."""
-    threading.Thread(target=lambda: time.sleep(600)).start()
+    threading.Thread(target=lambda: time.sleep(10 * PATIENCE_SECONDS)).start()
 
 
 def have_a_child(config, lifeline):
     """As Beam starts Prism."""
-    started = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    started = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(10 * PATIENCE_SECONDS)"])
     lifeline.report(pid=os.getpid(), grandchild=started.pid)
-    lifeline.stopping.wait(60)
+    lifeline.stopping.wait(PATIENCE_SECONDS)
 
 
 def flood(config, lifeline):

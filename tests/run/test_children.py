@@ -6,11 +6,11 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
 import scripted_works as works
+from patience import PATIENCE_SECONDS, wait_until
 from wgtwo_pipeline.cli.build import build
 from wgtwo_pipeline.cli.config_file import gather
 from wgtwo_pipeline.run.children import Child
@@ -38,14 +38,6 @@ def start(config):
             child.close()
 
 
-def wait_until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return found
-
-
 def exists(pid):
     """Whether a process runs; one that only waits to be buried does not."""
     try:
@@ -62,7 +54,7 @@ def test_a_child_works_until_it_is_asked_to_stop(start):
     assert child.exit_code is None
     child.stop()
     child.stop()
-    child.join(60)
+    child.join(PATIENCE_SECONDS)
     assert (child.running, child.exit_code) == (False, 0)
     assert child.facts["stopped"]
     assert child.facts["done"]
@@ -74,7 +66,7 @@ def test_a_child_that_has_not_begun_stops_at_once(start):
     wait_until(lambda: importing.poll().get("importing") and working.poll().get("pid"))
     for child in (importing, working):
         child.stop()
-        child.join(60)
+        child.join(PATIENCE_SECONDS)
         assert child.exit_code == 0
     assert "done" not in importing.facts
     assert working.facts["stopped"]
@@ -82,13 +74,13 @@ def test_a_child_that_has_not_begun_stops_at_once(start):
 
 def test_reports_are_merged_as_they_come(start):
     """The newest value of each fact counts; polling never blocks."""
+    silent = start(works.say_nothing)
+    assert silent.poll() == {}  # else it would wait for ever
+    silent.stop()
     child = start(works.count, "received", 3)
-    started = time.monotonic()
-    child.poll()
-    assert time.monotonic() - started < 0.5
     wait_until(lambda: child.poll().get("received") == 3)
     child.stop()
-    child.join(60)
+    child.join(PATIENCE_SECONDS)
     assert child.facts["received"] == 3
 
 
@@ -97,7 +89,7 @@ def test_a_stop_calls_back(start):
     child = start(works.call_back)
     wait_until(lambda: child.poll().get("ready"))
     child.stop()
-    child.join(60)
+    child.join(PATIENCE_SECONDS)
     assert child.facts["late"] is True
 
 
@@ -108,14 +100,14 @@ def test_a_stop_calls_back(start):
 def test_an_error_of_ours_is_reported_with_its_exit_code(start, work, code, message):
     """The sentence alone: the parent shows it."""
     child = start(work)
-    child.join(60)
+    child.join(PATIENCE_SECONDS)
     assert (child.exit_code, child.facts["error"], child.facts["exit_code"]) == (code, message, code)
 
 
 def test_another_error_is_one_line_without_secrets(start):
     """However long and whatever it says."""
     child = start(works.break_down)
-    child.join(60)
+    child.join(PATIENCE_SECONDS)
     error = child.facts["error"]
     assert child.exit_code == 1
     assert error.startswith("unexpected ValueError: first line second line with Bearer ***")
@@ -127,14 +119,14 @@ def test_another_error_is_one_line_without_secrets(start):
 def test_a_thread_does_not_hold_up_the_end(start):
     """What libraries leave running ends with the work."""
     child = start(works.leave_a_thread)
-    child.join(60)
+    child.join(PATIENCE_SECONDS)
     assert child.exit_code == 0
 
 
 def test_more_than_a_pipe_holds_is_no_deadlock(start):
     """A parent that waits for the end takes reports meanwhile."""
     child = start(works.flood)
-    child.join(60)
+    child.join(PATIENCE_SECONDS)
     assert child.exit_code == 0
     assert len([name for name in child.facts if name.startswith("fact")]) == 50
 
@@ -148,7 +140,7 @@ def test_signals_to_all_do_not_stop_a_child(start):
     child.join(0.3)
     assert child.running
     child.stop()
-    child.join(60)
+    child.join(PATIENCE_SECONDS)
     assert child.exit_code == 0
 
 
@@ -159,10 +151,10 @@ def test_what_a_child_has_started_ends_with_it(start, how):
     grandchild = wait_until(lambda: child.poll().get("grandchild"))
     if how == "stopped":
         child.stop()
-        child.join(60)
+        child.join(PATIENCE_SECONDS)
     else:
         os.kill(child.facts["pid"], signal.SIGKILL)
-        child.join(60)
+        child.join(PATIENCE_SECONDS)
         assert child.exit_code == -signal.SIGKILL
         child.sweep()
     wait_until(lambda: not exists(grandchild))
@@ -172,7 +164,7 @@ def test_a_parent_that_is_killed_takes_its_children_along():
     """The pipe ends with it, whatever ended it: nobody goes on unattended."""
     program = """
         import sys, time
-        sys.path.insert(0, sys.argv[1])
+        sys.path[:0] = sys.argv[1:]
         import scripted_works
         from wgtwo_pipeline.run.children import Child
         from wgtwo_pipeline.cli.build import build
@@ -185,7 +177,9 @@ def test_a_parent_that_is_killed_takes_its_children_along():
             time.sleep(600)
     """
     parent = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(program), str(HERE)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", textwrap.dedent(program), str(HERE), str(HERE.parent)],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     pid = int(parent.stdout.readline())
     assert exists(pid)
@@ -199,7 +193,7 @@ def test_a_child_that_ended_leaves_no_descriptor(start):
     """Restarting for days must not use them up."""
     children = [start(works.refuse) for _ in range(2)]
     for child in children:
-        child.join(60)
+        child.join(PATIENCE_SECONDS)
     before = len(list(Path("/proc/self/fd").iterdir()))
     for child in children:
         child.close()

@@ -1,13 +1,11 @@
 """A plain grpc client for the sandbox over loopback, and what tests do with its streams."""
 
 import itertools
-import time
 
 import grpc
 import pytest
+from patience import PATIENCE_SECONDS
 from wgtwo.events.v0 import events_pb2 as v0
-
-STREAM_SECONDS = 20  # a stream that has not brought what a test waits for by then fails it
 
 
 class Client:
@@ -21,17 +19,17 @@ class Client:
         )
         self.metadata = None if token is None else (("authorization", f"Bearer {token}"),)
 
-    def stream(self, method, request, answer=v0.SubscribeEventsResponse, seconds=STREAM_SECONDS):
+    def stream(self, method, request, answer=v0.SubscribeEventsResponse, seconds=PATIENCE_SECONDS):
         opened = self.channel.unary_stream(
             method, type(request).SerializeToString, None if answer is None else answer.FromString
         )
         return opened(request, timeout=seconds, metadata=self.metadata)
 
-    def call(self, method, request, answer, seconds=10):
+    def call(self, method, request, answer, seconds=PATIENCE_SECONDS):
         opened = self.channel.unary_unary(method, type(request).SerializeToString, answer.FromString)
         return opened(request, timeout=seconds, metadata=self.metadata)
 
-    def subscribe(self, *, manual_seconds=None, oldest=True, seconds=STREAM_SECONDS, answer=None, **fields):
+    def subscribe(self, *, manual_seconds=None, oldest=True, seconds=PATIENCE_SECONDS, answer=None, **fields):
         request = v0.SubscribeEventsRequest(**fields)
         if manual_seconds is not None:
             request.manual_ack.enable = True
@@ -45,7 +43,7 @@ class Client:
             seconds,
         )
 
-    def ack(self, event, seconds=10):
+    def ack(self, event, seconds=PATIENCE_SECONDS):
         request = v0.AckRequest(inbox=event.metadata.ack_inbox, sequence=event.metadata.sequence)
         return self.call("/wgtwo.events.v0.EventsService/Ack", request, v0.AckResponse, seconds)
 
@@ -80,14 +78,6 @@ def status_of(call):
     except grpc.RpcError as error:
         return error.code(), error.details()
     return pytest.fail("the call succeeded")
-
-
-def wait_until(condition, seconds=10):
-    """Polls until it holds; fails the test where it does not in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.01)
 
 
 def key(event):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from patience import PATIENCE_SECONDS
 from sandbox_client import Client, take
 from wgtwo_pipeline.errors import ConfigurationError
 from wgtwo_pipeline.sandbox.command import run
@@ -40,7 +41,7 @@ def test_it_serves_until_a_signal(number):
         stream = client.subscribe()
         take(stream, 3)
         process.send_signal(number)
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
         assert process.stderr.read() == ""
         client.close()
 

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import requests
+from patience import at_most
 from processes import SCRIPT, Service
 
 Identity = tuple[str, int]
@@ -32,7 +33,7 @@ class Stand(Service):
         return self.command.says(r"tokens at (\S+)")[1]
 
     def post(self, path: str, **body: object) -> dict[str, Any]:
-        answer = requests.post(f"{self._admin}{path}", json=body, timeout=20)
+        answer = requests.post(f"{self._admin}{path}", json=body, timeout=at_most(20))
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
         return found
@@ -43,7 +44,7 @@ class Stand(Service):
         while True:
             after = found[-1]["number"] if found else 0
             page = requests.get(
-                f"{self._admin}/events", params={"after": after, "limit": 10_000}, timeout=60
+                f"{self._admin}/events", params={"after": after, "limit": 10_000}, timeout=at_most(60)
             ).text.splitlines()
             found += map(json.loads, page)
             if len(page) < 10_000:
@@ -87,7 +88,12 @@ def ask(*arguments: object, exit_code: int = 0) -> str:
     """Runs a command that only reads; its standard output."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("WGTWO_")}
     done = subprocess.run(
-        [SCRIPT, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False, env=clean
+        [SCRIPT, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=at_most(60),
+        check=False,
+        env=clean,
     )
     assert done.returncode == exit_code, f"{done.stdout}\n{done.stderr}"
     return done.stdout

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from patience import wait_until
 from wgtwo_pipeline.errors import AlreadyExistsError, ConfigurationError, LakeError
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation
@@ -160,10 +161,13 @@ def test_killed_creator_leaves_all_or_nothing(folder, lake):
         "print('ready', flush=True)\n"
         "for n in range(10**6): store.create(f'journal/{n:06d}', bytes([n % 256]) * 50_000)"
     )
-    for pause in (0.02, 0.05, 0.1):
+    pauses = (0.02, 0.05, 0.1)
+    for pause in pauses:
         process = subprocess.Popen([sys.executable, "-c", script, str(folder)], stdout=subprocess.PIPE)
         assert process.stdout.readline() == b"ready\n"
         time.sleep(pause)
+        if pause == pauses[-1]:
+            wait_until(lambda: list(lake.list("journal/")))
         process.kill()
         process.wait()
         process.stdout.close()

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 import requests
-from sandbox_client import wait_until
+from patience import wait_until
 from servers import tool
 from wgtwo_pipeline.sandbox.services.descriptor_set import descriptor_set
 

@@ -1,8 +1,11 @@
 """The v1 services over a real connection keep the contract."""
 
+import itertools
+
 import grpc
 import pytest
-from sandbox_client import drain, status_of, three_a_minute_apart, wait_until
+from patience import PATIENCE_SECONDS, wait_until
+from sandbox_client import drain, status_of, three_a_minute_apart
 from wgtwo.consents.v1 import consent_events_pb2 as consents
 from wgtwo.events.v1 import events_pb2 as v1
 from wgtwo.subscription.v1 import subscription_events_pb2 as subscription
@@ -18,7 +21,7 @@ def messages(kind, suffix):
     return getattr(consents if kind.service.startswith("wgtwo.consents") else subscription, suffix)
 
 
-def open_stream(client, kind, seconds=20, oldest=True, **configuration):
+def open_stream(client, kind, seconds=PATIENCE_SECONDS, oldest=True, **configuration):
     request = messages(kind, f"Stream{kind.method}EventsRequest")()
     request.stream_configuration.MergeFrom(v1.StreamConfiguration(**configuration))
     if oldest and request.stream_configuration.WhichOneof("start_position") is None:
@@ -105,15 +108,18 @@ def test_what_is_in_range_is_served(sandbox, connect, configuration):
     """The bounds themselves are allowed; nothing given means 50 in flight."""
     handle = sandbox(rate=5000, count=300, types=(HANDSET.name,))
     wait_until(lambda: handle.state()["exhausted"])
-    got, _ = drain(open_stream(connect(handle.address), HANDSET, seconds=0.6, **configuration))
-    assert len(got) == configuration.get("max_in_flight", 50)
+    stream = open_stream(connect(handle.address), HANDSET, **configuration)
+    at_once = configuration.get("max_in_flight", 50)
+    assert len(list(itertools.islice(stream, at_once))) == at_once
+    (group,) = handle.state()["groups"]
+    assert (group["delivered"], group["backlog"]) == (at_once, 300 - at_once)
 
 
 def test_without_explicit_ack_everything_comes(sandbox, connect):
     """Sent is acked."""
     handle = sandbox(rate=5000, count=120, types=(HANDSET.name,))
-    got, _ = drain(open_stream(connect(handle.address), HANDSET, seconds=1, disable_explicit_ack={}))
-    assert len(got) == 120
+    got = list(itertools.islice(open_stream(connect(handle.address), HANDSET, disable_explicit_ack={}), 120))
+    assert len(got) == handle.state()["groups"][0]["delivered"] == 120
     assert {response.metadata.ack_info.value for response in got} == {""}
 
 
@@ -141,8 +147,10 @@ def test_custom_names_and_regular_streams_share_nothing(sandbox, connect):
     handle = sandbox(rate=5000, count=10, types=(HANDSET.name,))
     client = connect(handle.address)
     for configuration in ({}, {"durable_queue": {"custom_name": "other"}}, {"regular": {}}, {"regular": {}}):
-        got, _ = drain(open_stream(client, HANDSET, seconds=0.6, **configuration))
-        assert len(got) == 10
+        stream = open_stream(client, HANDSET, **configuration)
+        assert len(list(itertools.islice(stream, 10))) == 10
+        assert handle.state()["groups"][-1]["delivered"] == 10
+        stream.cancel()
 
 
 def test_an_unacked_event_comes_again(sandbox, connect):
@@ -180,14 +188,22 @@ def test_start_positions(sandbox, connect):
     now_us = handle.call(three_a_minute_apart)
     client = connect(handle.address)
     stamp = {"seconds": now_us // 1_000_000 - 150}
-    for configuration, count in (
+    positions = (
         ({"start_at_id": 2}, 2),
         ({"start_at_timestamp": stamp}, 2),
         ({"start_at_oldest_possible": {}}, 3),
         ({"start_at_new": {}}, 0),
-    ):
-        stream = open_stream(client, HANDSET, seconds=0.5, oldest=False, regular={}, **configuration)
-        assert len(drain(stream)[0]) == count, configuration
+    )
+    for more, (configuration, count) in enumerate(positions):
+        stream = open_stream(client, HANDSET, oldest=False, regular={}, **configuration)
+        wait_until(lambda: handle.state()["groups"])
+        handle.call(lambda core: core.make_next())  # what comes before it is all that comes
+        newest = v1.Metadata.FromString(handle.call(emitted)[-1].head).timestamp
+        expected = count + more + 1 if count else 1
+        got = [response.metadata.timestamp for response in itertools.islice(stream, expected)]
+        assert (len(got), got[-1]) == (expected, newest), configuration
+        stream.cancel()
+        wait_until(lambda: not handle.state()["groups"])
 
 
 def test_streams_are_ended_by_force(sandbox, connect):

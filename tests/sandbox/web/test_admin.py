@@ -7,7 +7,8 @@ import json
 import grpc
 import pytest
 import requests
-from sandbox_client import drain, take, wait_until
+from patience import PATIENCE_SECONDS, wait_until
+from sandbox_client import drain, take
 from wgtwo.events.v0 import events_pb2 as v0
 
 QUEUE = {"queue_name": "q", "durable_name": "d"}
@@ -23,7 +24,7 @@ def admin(sandbox):
         def ask(method, path, body=None, expect=200, **how):
             data = None if body is None else json.dumps(body)
             answer = requests.request(
-                method, f"http://{handle.admin_address}{path}", data=data, timeout=10, **how
+                method, f"http://{handle.admin_address}{path}", data=data, timeout=PATIENCE_SECONDS, **how
             )
             assert answer.status_code == expect, answer.text
             return answer

@@ -13,7 +13,8 @@ import subprocess
 
 import pytest
 import requests
-from sandbox_client import take, wait_until
+from patience import wait_until
+from sandbox_client import take
 
 pytestmark = pytest.mark.heavy
 

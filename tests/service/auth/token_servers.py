@@ -10,6 +10,7 @@ import urllib.parse
 from concurrent import futures
 
 import grpc
+from patience import PATIENCE_SECONDS
 
 SECRET = "correct-horse/battery+staple"
 STREAM, CALL = "/test.Service/Stream", "/test.Service/Call"
@@ -23,6 +24,8 @@ class TokenEndpoint:
         self.failures: list[tuple[int, bytes]] = []  # status and body of the next answers, before any token
         self.retry_after: str | None = None
         self.delay_seconds = 0.0
+        self.answers = threading.Event()  # cleared, no answer comes until it is set
+        self.answers.set()
         self.known_scopes = {"events.sms.subscribe", "events.voice.subscribe"}
         self.requests: list[dict[str, str]] = []
         self.at_once = self.most_at_once = 0
@@ -63,6 +66,7 @@ class TokenEndpoint:
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
         time.sleep(self.delay_seconds)
+        self.answers.wait(PATIENCE_SECONDS)
         with self._lock:
             self.at_once -= 1
             if self.failures:
@@ -120,7 +124,7 @@ class GuardedService(grpc.GenericRpcHandler):
             check(context)
             yield token.encode()
             context.add_callback(self.release.set)
-            self.release.wait(30)
+            self.release.wait(PATIENCE_SECONDS)
 
         def call(request, context):
             check(context)

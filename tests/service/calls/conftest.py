@@ -5,6 +5,7 @@ import threading
 
 import grpc
 import pytest
+from patience import PATIENCE_SECONDS
 from scripted_server import ScriptedServer, self_signed
 from wgtwo_pipeline.service.calls import Caller
 from wgtwo_pipeline.service.settings import Service
@@ -58,7 +59,7 @@ def open_caller():
 def both(open_caller):
     """Calls by both; returns our results, which have to be grpcio's in code and response."""
 
-    def both(target, method, requests, timeout_seconds=10.0, token=None, ca_file=None):
+    def both(target, method, requests, timeout_seconds=PATIENCE_SECONDS, token=None, ca_file=None):
         ours, theirs = (
             open_caller(target, ca_file, kind).call_many(method, requests, timeout_seconds, token)
             for kind in (Caller, GrpcioCaller)

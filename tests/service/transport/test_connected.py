@@ -1,24 +1,16 @@
 """A stream says whether it has reached the service: what is not heard from must not count as quiet."""
 
-import time
-
 import pytest
+from patience import PATIENCE_SECONDS, wait_until
 from scripted_server import STREAM, Relay
 from wgtwo_pipeline.service.transport import StreamEndedError
-
-
-def wait_until(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def test_a_quiet_stream_is_connected(connect, server, release):
     """Also where the service sends nothing, not even headers; and a second stream over the same connection."""
 
     def stream(request, context):
-        release.wait(20)
+        release.wait(PATIENCE_SECONDS)
         yield from ()
 
     server.stream = stream
@@ -47,11 +39,11 @@ def test_a_service_that_comes_late_is_noticed(connect, server, release):
         assert first.receive(1, 0, 0.2) == []
         first.cancel()
         with pytest.raises(StreamEndedError):
-            first.receive(1, 0, 10)
+            first.receive(1, 0, PATIENCE_SECONDS)
         assert not first.connected
 
     def stream(request, context):
-        release.wait(20)
+        release.wait(PATIENCE_SECONDS)
         yield from ()
 
     server.stream = stream

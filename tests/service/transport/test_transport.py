@@ -10,11 +10,14 @@ import grpc
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from patience import PATIENCE_SECONDS, wait_until
 from scripted_server import CALL, STREAM, Relay, ScriptedServer
 from wgtwo_pipeline.errors import ServiceError
 from wgtwo_pipeline.service.transport import MAX_WAITING_BYTES, StreamEndedError
 
 MIB = 1 << 20
+HOUR = 3600.0
+"""Longer than any test may take: that something returns at all shows that it did not wait for so long."""
 
 
 def drain(stream, max_count: int = 100) -> tuple[list[bytes], StreamEndedError]:
@@ -24,13 +27,6 @@ def drain(stream, max_count: int = 100) -> tuple[list[bytes], StreamEndedError]:
             payloads += [item.payload for item in stream.receive(max_count, 0.01, 5)]
         except StreamEndedError as end:
             return payloads, end
-
-
-def wait_until(condition, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -58,9 +54,7 @@ def test_full_batches_do_not_linger(connect, server, release):
 
     server.stream = stream
     open_stream = connect(server.target).stream(STREAM, b"")
-    started = time.monotonic()
-    assert [len(open_stream.receive(10, 30, 30)) for _ in range(2)] == [10, 10]
-    assert time.monotonic() - started < 10
+    assert [len(open_stream.receive(10, HOUR, HOUR)) for _ in range(2)] == [10, 10]
 
 
 def test_few_deliveries_linger_and_then_come(connect, server, release):
@@ -72,9 +66,8 @@ def test_few_deliveries_linger_and_then_come(connect, server, release):
 
     server.stream = stream
     open_stream = connect(server.target).stream(STREAM, b"")
-    (item,) = open_stream.receive(10, 0.3, 30)
-    lingered = time.time() - item.received_at_us / 1e6
-    assert 0.29 < lingered < 5
+    (item,) = open_stream.receive(10, 0.3, HOUR)
+    assert time.time() - item.received_at_us / 1e6 > 0.29
 
 
 def test_a_delivery_that_has_waited_long_enough_is_not_kept_waiting(connect, server, release, monkeypatch):
@@ -88,10 +81,8 @@ def test_a_delivery_that_has_waited_long_enough_is_not_kept_waiting(connect, ser
     open_stream = connect(server.target).stream(STREAM, b"")
     wait_until(lambda: open_stream.waiting == 1)
     now = time.time
-    monkeypatch.setattr(time, "time", lambda: now() + 60)
-    started = time.monotonic()
-    assert len(open_stream.receive(10, 60, 120)) == 1
-    assert time.monotonic() - started < 10
+    monkeypatch.setattr(time, "time", lambda: now() + HOUR)
+    assert len(open_stream.receive(10, HOUR, 2 * HOUR)) == 1
 
 
 def test_nothing_in_time_is_an_empty_list(connect, server, release):
@@ -104,10 +95,10 @@ def test_nothing_in_time_is_an_empty_list(connect, server, release):
     server.stream = stream
     open_stream = connect(server.target).stream(STREAM, b"")
     started = time.monotonic()
-    assert open_stream.receive(10, 30, 0.2) == []
-    assert 0.19 < time.monotonic() - started < 10
+    assert open_stream.receive(10, HOUR, 0.2) == []
+    assert time.monotonic() - started > 0.19
     release.set()
-    assert [item.payload for item in open_stream.receive(1, 0, 10)] == [b"late"]
+    assert [item.payload for item in open_stream.receive(1, 0, PATIENCE_SECONDS)] == [b"late"]
 
 
 def test_arrival_times_are_microseconds_since_the_epoch(connect, server, release):
@@ -122,7 +113,7 @@ def test_arrival_times_are_microseconds_since_the_epoch(connect, server, release
     open_stream = connect(server.target).stream(STREAM, b"")
     wait_until(lambda: open_stream.waiting == 1)
     after = time.time_ns() // 1000
-    (item,) = open_stream.receive(1, 0, 10)
+    (item,) = open_stream.receive(1, 0, PATIENCE_SECONDS)
     assert before <= item.received_at_us <= after
 
 
@@ -167,9 +158,8 @@ def test_what_waits_is_bounded(connect, server):
     time.sleep(0.3)
     assert open_stream.waiting * size <= MAX_WAITING_BYTES + size
     assert len(sent) < count
-    started = time.monotonic()
-    numbers = [int.from_bytes(item.payload[:4], "big") for item in open_stream.receive(count, 30, 30)]
-    assert time.monotonic() - started < 10, "a full buffer is not waited for"
+    # However long it may linger: a full buffer is not waited for.
+    numbers = [int.from_bytes(item.payload[:4], "big") for item in open_stream.receive(count, HOUR, HOUR)]
     payloads, _ = drain(open_stream)
     assert numbers + [int.from_bytes(payload[:4], "big") for payload in payloads] == list(range(count))
 
@@ -190,10 +180,10 @@ def test_cancelling_ends_a_stream_at_once(connect, server, release):
         drained = pool.submit(drain, open_stream, 1)
         open_stream.cancel()
         open_stream.cancel()
-        payloads, end = drained.result(10)
+        payloads, end = drained.result(PATIENCE_SECONDS)
     assert payloads == [b"x"]
     assert end.code == "CANCELLED"
-    assert cancelled.wait(10)
+    assert cancelled.wait(PATIENCE_SECONDS)
 
 
 def test_closing_wakes_a_reader_that_has_stopped_reading(connect, server):
@@ -220,10 +210,10 @@ def test_calls_answer_in_order(connect, server):
 
     server.call = call
     requests = [bytes([number]) for number in range(40)]
-    results = connect(server.target).call_many(CALL, requests, 10)
+    results = connect(server.target).call_many(CALL, requests, PATIENCE_SECONDS)
     assert [result.response for result in results] == [b"re:" + request for request in requests]
     assert {result.code for result in results} == {"OK"}
-    assert connect(server.target).call_many(CALL, [], 10) == []
+    assert connect(server.target).call_many(CALL, [], PATIENCE_SECONDS) == []
 
 
 def test_calls_run_at_once(connect, server):
@@ -231,11 +221,11 @@ def test_calls_run_at_once(connect, server):
     together = threading.Barrier(20)
 
     def call(request, context):
-        together.wait(10)
+        together.wait(PATIENCE_SECONDS)
         return b""
 
     server.call = call
-    results = connect(server.target).call_many(CALL, [b""] * 20, 10)
+    results = connect(server.target).call_many(CALL, [b""] * 20, PATIENCE_SECONDS)
     assert {result.code for result in results} == {"OK"}
 
 
@@ -248,7 +238,7 @@ def test_one_failed_call_fails_alone(connect, server):
         return request
 
     server.call = call
-    first, bad, last = connect(server.target).call_many(CALL, [b"1", b"bad", b"2"], 10)
+    first, bad, last = connect(server.target).call_many(CALL, [b"1", b"bad", b"2"], PATIENCE_SECONDS)
     assert (first.response, last.response) == (b"1", b"2")
     assert bad == ("FAILED_PRECONDITION", "no such inbox", None)
 
@@ -265,14 +255,16 @@ def test_call_many_keeps_its_time(connect, server, release):
     started = time.monotonic()
     results = connect(server.target).call_many(CALL, [b"", b"slow"], 0.5)
     assert [result.code for result in results] == ["OK", "DEADLINE_EXCEEDED"]
-    assert 0.4 < time.monotonic() - started < 5
+    assert time.monotonic() - started > 0.4  # and it is over before `release` lets the answer go
 
 
 def test_calls_to_nobody_are_results(connect, server):
     """Where nobody listens each call is UNAVAILABLE, and nothing is raised."""
     transport = connect(server.target)
     server.stop()
-    assert [result.code for result in transport.call_many(CALL, [b"", b""], 5)] == ["UNAVAILABLE"] * 2
+    assert [result.code for result in transport.call_many(CALL, [b"", b""], PATIENCE_SECONDS)] == [
+        "UNAVAILABLE"
+    ] * 2
 
 
 def test_streams_and_calls_share_a_transport_between_threads(connect, server):
@@ -283,7 +275,7 @@ def test_streams_and_calls_share_a_transport_between_threads(connect, server):
     def work(number: int) -> bool:
         name = bytes([number])
         payloads, _ = drain(transport.stream(STREAM, name))
-        results = transport.call_many(CALL, payloads, 20)
+        results = transport.call_many(CALL, payloads, PATIENCE_SECONDS)
         expected = [name + bytes([n]) for n in range(200)]
         return payloads == expected and [r.response for r in results] == [b"re:" + p for p in expected]
 
@@ -320,7 +312,7 @@ def test_the_server_may_come_back(connect, server):
     again = ScriptedServer(server.port)
     again.stream = lambda request, context: iter([b"y"])
     try:
-        wait_until(lambda: drain(transport.stream(STREAM, b""))[0] == [b"y"], 20)
+        wait_until(lambda: drain(transport.stream(STREAM, b""))[0] == [b"y"])
     finally:
         again.stop()
 
@@ -335,20 +327,18 @@ def test_silently_dead_connections_end(connect, server, release):
     server.stream = stream
     with Relay(server.port) as relay:
         open_stream = connect(relay.target, keepalive_seconds=1).stream(STREAM, b"")
-        assert len(open_stream.receive(1, 0, 10)) == 1
+        assert len(open_stream.receive(1, 0, PATIENCE_SECONDS)) == 1
         wait_until(
             lambda: relay.quiet_seconds() > 0.3
         )  # else grpcio may be waiting for another ping's answer
         relay.silent.set()
-        started = time.monotonic()
         _, end = drain(open_stream)
-    assert time.monotonic() - started < 20
     assert end.code == "UNAVAILABLE"
 
 
 def test_a_spawned_process_opens_its_own(connect, server):
     """What reaches another process is the Service; a transport opened there works while the parent's is open."""
-    assert connect(server.target).call_many(CALL, [b"parent"], 10)[0].code == "OK"
+    assert connect(server.target).call_many(CALL, [b"parent"], PATIENCE_SECONDS)[0].code == "OK"
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert pool.apply(_call_from_child, (server.target,)) == b"re:child"
 
@@ -359,6 +349,6 @@ def _call_from_child(target: str) -> bytes | None:
 
     transport = open_transport(Service(target, plaintext=True))
     try:
-        return transport.call_many("/test.Service/Call", [b"child"], 10)[0].response
+        return transport.call_many("/test.Service/Call", [b"child"], PATIENCE_SECONDS)[0].response
     finally:
         transport.close()
