@@ -5,9 +5,9 @@ import pickle
 from dataclasses import FrozenInstanceError
 
 import pytest
+from typed import gather
 from wgtwo_pipeline import logs
 from wgtwo_pipeline.cli.build import build, build_sandbox
-from wgtwo_pipeline.cli.config_file import gather
 from wgtwo_pipeline.errors import ConfigurationError
 from wgtwo_pipeline.events import api
 from wgtwo_pipeline.events.api import V0, V1

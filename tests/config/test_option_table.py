@@ -1,12 +1,13 @@
 """The option table says what the command line's description says."""
 
 import pytest
-from wgtwo_pipeline.cli.options import COMMANDS, all_options, options_of
+from wgtwo_pipeline.cli.main import program
+from wgtwo_pipeline.cli.options import all_options, options_of
 from wgtwo_pipeline.cli.types import KINDS
 from wgtwo_pipeline.sandbox.options import OPTIONS as SANDBOX_OPTIONS
 
-ALL = {"sandbox", "run", "ingest", "publish", "query", "status", "audit"}
-LAKE, INGEST = ALL - {"sandbox"}, {"run", "ingest"}
+ALL = {"sandbox", "run", "ingest", "publish", "query", "status", "audit", "completion"}
+LAKE, INGEST = ALL - {"sandbox", "completion"}, {"run", "ingest"}
 
 # As the binding description of the command line has it: option, commands, default.
 DESCRIBED = [
@@ -61,12 +62,12 @@ OURS = {
 
 
 def commands_with(name):
-    return {command for command in COMMANDS if name in options_of(command)}
+    return {command for command in program.commands if name in options_of(command)}
 
 
 def test_commands():
     """The commands are those that scripts rely on."""
-    assert set(COMMANDS) == ALL
+    assert set(program.commands) == ALL
 
 
 @pytest.mark.parametrize(("name", "commands", "default"), DESCRIBED)
@@ -80,22 +81,22 @@ def test_nothing_undescribed():
     """What the table holds beyond the description is listed here or an option of the sandbox's own."""
     described = {name for name, _, _ in DESCRIBED}
     sandbox = {option.name for option in SANDBOX_OPTIONS}
-    assert {option.name for option in all_options()} == described | set(OURS) | sandbox
+    assert {option.key for option in all_options()} == described | set(OURS) | sandbox
     assert {name: commands_with(name) for name in OURS} == OURS
     assert all(commands_with(name) == {"sandbox"} for name in sandbox - set(OURS))
 
 
-@pytest.mark.parametrize("option", list(all_options()), ids=lambda option: option.name)
+@pytest.mark.parametrize("option", list(all_options()), ids=lambda option: option.key)
 def test_each_default_is_a_value(option):
     """A default is of its option's kind and within its bounds; every option has a help text."""
-    assert option.kind in KINDS
+    assert option.kind.name in KINDS
     assert option.help
     if option.default is not None:
-        option.parse(option.default)
+        option.kind(option.default)
 
 
 def test_choices():
     """Formats and versions are those described."""
-    assert options_of("query")["format"].choices == ("table", "csv", "json", "parquet")
-    assert options_of("run")["api"].choices == ("v0", "v1")
-    assert options_of("status")["log-format"].choices == ("text", "json")
+    assert options_of("query")["format"].kind.choices == ("table", "csv", "json", "parquet")
+    assert options_of("run")["api"].kind.choices == ("v0", "v1")
+    assert options_of("status")["log-format"].kind.choices == ("text", "json")

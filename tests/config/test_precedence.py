@@ -5,7 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wgtwo_pipeline.cli.config_file import gather
+from typed import gather
 from wgtwo_pipeline.cli.options import options_of
 from wgtwo_pipeline.errors import ConfigurationError
 
@@ -38,17 +38,17 @@ def test_precedence(folder, drawn):
     """Whichever of flag, variable and key are there, the first of them decides, and messages name it."""
     name, flag, variable, key = drawn
     option = options_of("run")[name]
-    form = option.parse(key) if key and option.kind in ("int", "flag") else key
+    form = option.kind(key) if key and option.kind.name in ("int", "flag") else key
     config = written(folder, f"{name} = {json.dumps(form)}" if key else "")
-    if key and option.kind == "list":
+    if key and option.kind.name == "list":
         config = written(folder, f"{name} = {json.dumps(key.split(','))}")
     settings = gather(
         "run",
         {"config": config} | ({name: flag} if flag else {}),
-        {option.variable: variable} if variable else {},
+        {option.variables[0]: variable} if variable else {},
     )
     expected = flag or variable or key or option.default
-    assert settings[name] == option.parse(expected)
+    assert settings[name] == option.kind(expected)
     origins = [
         (flag, f"--{name}"),
         (variable, "WGTWO_" + name.upper().replace("-", "_")),

@@ -13,7 +13,8 @@ from threading import Thread
 
 import apache_beam as beam
 import pytest
-from wgtwo_pipeline.cli.main import _request, gather, parse
+from typed import settings
+from wgtwo_pipeline.cli.build import build
 from wgtwo_pipeline.errors import ConfigurationError, PipelineError
 from wgtwo_pipeline.lake.journal import SegmentWriter, Source
 from wgtwo_pipeline.lake.open import open_store
@@ -25,11 +26,7 @@ FLINK = ("--runner=FlinkRunner", "--job_endpoint=127.0.0.1:9", "--flink_master=1
 
 
 def configuration(*arguments: str, environment: dict[str, str] | None = None) -> Config:
-    line = parse(arguments)
-    assert line is not None
-    config = _request(line, gather(line.command, line.flags, environment or {}))
-    assert isinstance(config, Config)
-    return config
+    return build(settings(*arguments, environment=environment))
 
 
 @pytest.mark.parametrize(
@@ -61,9 +58,9 @@ def test_a_folder_is_named_to_workers_by_its_absolute_path(tmp_path: Path, monke
 def test_the_default_runner_is_known_to_be_local_without_importing_beam():
     """It would cost each command seconds."""
     code = (
-        "import sys; from wgtwo_pipeline.cli.main import _request, gather, parse; "
-        "from wgtwo_pipeline.run import cluster; line = parse(['publish']);"
-        "config = _request(line, gather('publish', {}, {}));"
+        "import sys; from wgtwo_pipeline.cli.build import build; from wgtwo_pipeline.cli.command import Settings;"
+        "from wgtwo_pipeline.cli.main import program; from wgtwo_pipeline.run import cluster;"
+        "config = build(Settings(program.commands['publish'].make_context('publish', [])));"
         "sys.exit(cluster.is_remote(config) or 'apache_beam' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import scripted_works as works
 from patience import PATIENCE_SECONDS, wait_until
+from typed import gather
 from wgtwo_pipeline.cli.build import build
-from wgtwo_pipeline.cli.config_file import gather
 from wgtwo_pipeline.run.children import Child
 
 HERE = Path(__file__).parent
@@ -168,9 +168,11 @@ def test_a_parent_that_is_killed_takes_its_children_along():
         import scripted_works
         from wgtwo_pipeline.run.children import Child
         from wgtwo_pipeline.cli.build import build
-        from wgtwo_pipeline.cli.config_file import gather
+        from wgtwo_pipeline.cli.command import Settings
+        from wgtwo_pipeline.cli.main import program
         if __name__ == "__main__":
-            child = Child("wait", scripted_works.wait, build(gather("run", {}, {})))
+            settings = Settings(program.commands["run"].make_context("run", []))
+            child = Child("wait", scripted_works.wait, build(settings))
             while "pid" not in child.poll():
                 time.sleep(0.01)
             print(child.facts["pid"], flush=True)

@@ -5,8 +5,8 @@ import signal
 from types import SimpleNamespace
 
 import pytest
+from typed import gather
 from wgtwo_pipeline.cli.build import build
-from wgtwo_pipeline.cli.config_file import gather
 from wgtwo_pipeline.run import jobs, supervisor
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -5,8 +5,8 @@ import os
 import signal
 
 import pytest
+from typed import gather
 from wgtwo_pipeline.cli.build import build
-from wgtwo_pipeline.cli.config_file import gather
 from wgtwo_pipeline.errors import PipelineError
 from wgtwo_pipeline.run import conditions
 from wgtwo_pipeline.run import supervisor as supervisor_module

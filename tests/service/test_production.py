@@ -6,8 +6,8 @@ import time
 import pytest
 from network import Middlebox, Proxy
 from patience import wait_until
+from typed import gather
 from wgtwo_pipeline.cli.build import build
-from wgtwo_pipeline.cli.config_file import gather
 from witness import CLIENT, CREDENTIALS, SECRET, assert_each_once, audited
 
 OAUTH = ("--oauth-address", "127.0.0.1:0", "--oauth-client", f"{CLIENT}:{SECRET}")

@@ -12,9 +12,9 @@ import apache_beam as beam
 import pytest
 import requests
 from patience import wait_until
+from typed import gather
 from wgtwo_pipeline import flows
 from wgtwo_pipeline.cli.build import build
-from wgtwo_pipeline.cli.config_file import gather
 from wgtwo_pipeline.ingest.settings import IngestSettings
 from wgtwo_pipeline.run import jobs
 from witness import CLIENT, CREDENTIALS, SECRET
@@ -70,7 +70,7 @@ def command_lines() -> str:
 def test_what_goes_to_a_cluster_holds_no_secret(lake):
     """Neither Beam's options, which its UI shows, nor the graph with its pickled settings."""
     flags = {"endpoint": "api.wgtwo.com:443", "lake": str(lake)}
-    config = build(gather("ingest", flags, CREDENTIALS), beam_args=("--runner=DirectRunner",))
+    config = build(gather("ingest", flags, CREDENTIALS))
     options = jobs.options(config, streaming=True)
     assert SECRET not in str(options.get_all_options())
     pipeline = beam.Pipeline(options=options)

@@ -8,7 +8,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from wgtwo_pipeline.cli.config_file import nearest
+from wgtwo_pipeline.cli.types import nearest
 from wgtwo_pipeline.errors import ConfigurationError
 
 

@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 from wgtwo_pipeline import logs
 from wgtwo_pipeline.ask.settings import Reading
 from wgtwo_pipeline.audit.settings import Auditing
-from wgtwo_pipeline.cli.config_file import Settings, nearest
+from wgtwo_pipeline.cli import beam_options
+from wgtwo_pipeline.cli.command import Settings
 from wgtwo_pipeline.cli.options import options_of
-from wgtwo_pipeline.cli.types import format_duration
+from wgtwo_pipeline.cli.types import format_duration, nearest
 from wgtwo_pipeline.errors import ConfigurationError
 from wgtwo_pipeline.events.api import CONSENT_TABLES, SCOPES, TABLES
 from wgtwo_pipeline.ingest.settings import Subscription
@@ -29,10 +30,10 @@ LINGER_SHARE: Final = 4
 """The ack timeout must be at least this many lingers: the put, the ack and a retry need their time, too."""
 
 
-def build_reading(settings: Settings, sql: str | None = None) -> Reading:
+def build_reading(settings: Settings) -> Reading:
     """What `query` and `status` were asked for; ConfigurationError names what cannot work."""
-    names = ("fresh", "format", "output", "json")
-    return Reading(_lake(settings), sql, *(settings[name] for name in names))
+    sql = settings["sql"] if settings.command == "query" else None
+    return Reading(_lake(settings), sql, *(settings[name] for name in ("fresh", "format", "output", "json")))
 
 
 def build_auditing(settings: Settings) -> Auditing:
@@ -40,8 +41,9 @@ def build_auditing(settings: Settings) -> Auditing:
     return Auditing(_lake(settings), settings["deep"], settings["json"])
 
 
-def build(settings: Settings, beam_args: Iterable[str] = ()) -> Config:
+def build(settings: Settings) -> Config:
     """The checked configuration of a command that runs the flows; ConfigurationError names what cannot work."""
+    runner = beam_options.runner_name(settings["runner"], settings.origin("runner"))
     service = _service(settings) if settings.command in ("run", "ingest") else None
     return Config(
         command=settings.command,
@@ -50,7 +52,7 @@ def build(settings: Settings, beam_args: Iterable[str] = ()) -> Config:
         subscription=_subscription(settings),
         stopping=Stopping(settings["for"], settings["max-events"], settings["until-idle"]),
         publishing=_publishing(settings, embedded=service is None),
-        beam_args=tuple(beam_args),
+        beam_args=(f"--runner={runner}", *settings.beam_args),
         log_format=settings["log-format"],
         log_level=settings["log-level"],
     )
@@ -60,8 +62,8 @@ def build_sandbox(settings: Settings) -> SandboxSettings:
     """What the `sandbox` command was asked for; ConfigurationError names what cannot work."""
     chosen = {}
     for option in options_of("sandbox").values():
-        unit = "_seconds" if option.kind == "duration" else ""
-        chosen[option.name.replace("-", "_") + unit] = settings[option.name]
+        unit = "_seconds" if option.kind.name == "duration" else ""
+        chosen[option.name + unit] = settings[option.key]
     if "all" in chosen["types"]:
         chosen["types"] = ()
     logs.hide((chosen["oauth_client"] or "").partition(":")[2])

@@ -4,41 +4,134 @@ Exit codes: 0 done, 1 the work failed or audit found a difference, 2 the command
 130 interrupted, 141 nobody reads standard output any more.
 """
 
-import importlib
-import importlib.metadata
+import io
 import logging
 import os
+import re
 import select
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from types import FrameType
-from typing import Any, Final
+from typing import Final
+
+import click
+from click.exceptions import Exit
+from click.shell_completion import shell_complete
 
 from wgtwo_pipeline import extras, logs
-from wgtwo_pipeline.cli import beam_options
-from wgtwo_pipeline.cli.arguments import CommandLine, parse
 from wgtwo_pipeline.cli.build import build, build_auditing, build_reading, build_sandbox
-from wgtwo_pipeline.cli.config_file import Settings, gather
-from wgtwo_pipeline.cli.options import FLOWS
-from wgtwo_pipeline.cli.usage import PROGRAM, help_text, overview
-from wgtwo_pipeline.errors import PipelineError
+from wgtwo_pipeline.cli.command import HELP_SETTINGS, PROGRAM, Command, Context, show_help
+from wgtwo_pipeline.cli.types import KINDS, nearest
+from wgtwo_pipeline.errors import ConfigurationError, PipelineError
 
 _LOG = logging.getLogger(__name__)
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
-COMMANDS: Final = {
-    "run": ("wgtwo_pipeline.run.supervisor", "run"),
-    "ingest": ("wgtwo_pipeline.run.supervisor", "ingest"),
-    "publish": ("wgtwo_pipeline.run.supervisor", "publish"),
-    "query": ("wgtwo_pipeline.ask.query", "query"),
-    "status": ("wgtwo_pipeline.ask.status", "status"),
-    "audit": ("wgtwo_pipeline.audit.audit", "audit"),
-    "sandbox": ("wgtwo_pipeline.sandbox.command", "run"),
-}
-"""Where each command's function is; its module is imported only when it is asked for."""
+COMPLETE: Final = "_WGTWO_PIPELINE_COMPLETE"
+"""The variable by which a shell asks for completions."""
+
+SHELLS: Final = ("bash", "zsh", "fish")
+
+# fmt: off - a table is read by its rows
+COMMANDS: Final = (
+    Command(
+        "sandbox",
+        "serve the event APIs with made-up events",
+        build_sandbox,
+        "wgtwo_pipeline.sandbox.command:run",
+    ),
+    Command(
+        "run",
+        "ingest and publish together until stopped; without --endpoint with a sandbox inside",
+        build,
+        "wgtwo_pipeline.run.supervisor:run",
+    ),
+    Command("ingest", "only subscribe, journal and ack", build, "wgtwo_pipeline.run.supervisor:ingest"),
+    Command(
+        "publish",
+        "publish what the journal holds now, then exit",
+        build,
+        "wgtwo_pipeline.run.supervisor:publish",
+    ),
+    Command(
+        "query",
+        "answer SQL over the lake; without SQL give an overview",
+        build_reading,
+        "wgtwo_pipeline.ask.query:query",
+        word=click.Argument(["sql"], required=False, metavar='["SQL"]'),
+        note="Views: each table (sms, voice, …), events (what all tables share), quarantine and journal. "
+        'Try "SELECT type, count(*) FROM events GROUP BY type", or "DESCRIBE sms" for its columns.',
+    ),
+    Command(
+        "status",
+        "show what the lake holds: tables, lag, journal backlog, gaps",
+        build_reading,
+        "wgtwo_pipeline.ask.status:status",
+    ),
+    Command(
+        "audit",
+        "prove that every journaled event is published, duplicate, quarantined or erased, once",
+        build_auditing,
+        "wgtwo_pipeline.audit.audit:audit",
+    ),
+    Command(
+        "completion",
+        "print what makes a shell complete commands, options and their values",
+        lambda settings: settings["shell"],
+        "wgtwo_pipeline.cli.completion:completion",
+        word=click.Argument(
+            ["shell"], type=replace(KINDS["choice"], choices=SHELLS), metavar="|".join(SHELLS)
+        ),
+        note='Write it where the shell reads it at its start, such as eval "$(wgtwo-pipeline completion bash)" '
+        "in ~/.bashrc or ~/.zshrc, or to ~/.config/fish/completions/wgtwo-pipeline.fish.",
+    ),
+)
+# fmt: on
+
+
+class _Program(click.Group):
+    """All commands, in the order of the table."""
+
+    context_class = Context
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Only what stands before the command: help or version."""
+        if args and args[0] in ctx.help_option_names and not ctx.resilient_parsing:
+            show_help(ctx)
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names."""
+        return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the first word names; ConfigurationError suggests one."""
+        if args[0] not in self.commands and not ctx.resilient_parsing:
+            hint = nearest(args[0], self.commands) or f": choose one of {', '.join(self.commands)}"
+            raise ConfigurationError(f"{args[0]!r} is no command{hint}")
+        return super().resolve_command(ctx, args)
+
+
+program: Final = click.version_option(
+    None, "-V", "--version", package_name=PROGRAM, message="%(prog)s %(version)s"
+)(
+    _Program(
+        PROGRAM,
+        commands={str(command.name): command for command in COMMANDS},
+        help="Stores wgtwo's events as partitioned Parquet, exactly once.",
+        subcommand_metavar="COMMAND [OPTION]…",
+        options_metavar="",
+        epilog=f"{PROGRAM} COMMAND --help explains the options of a command; --version shows the version.",
+        no_args_is_help=False,
+        context_settings={**HELP_SETTINGS, "ignore_unknown_options": True},
+    )
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,42 +169,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: list[str]) -> int:
-    if not arguments:
-        sys.stderr.write(overview() + "\n")
-        return 2
-    if arguments[0] in ("-h", "--help"):
-        _print(overview())
-        return 0
-    if arguments[0] in ("-V", "--version"):
-        _print(f"{PROGRAM} {importlib.metadata.version(PROGRAM)}")
-        return 0
-    logs.setup_logging()
-    line = parse(arguments)
-    if line is None:
-        _print(help_text(arguments[0]))
-        return 0
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # whatever its encoding, no character stops a result
     # So that what is wrong with the configuration is already said in the form that was asked for.
-    logs.setup_logging(line.flags.get("log-format") or os.environ.get("WGTWO_LOG_FORMAT", "text"))
-    settings = gather(line.command, line.flags, os.environ)
-    logs.setup_logging(settings["log-format"], settings["log-level"])
-    request = _request(line, settings)
-    module, function = COMMANDS[line.command]
-    return int(getattr(importlib.import_module(module), function)(request))
-
-
-def _request(line: CommandLine, settings: Settings) -> Any:
-    if line.command == "sandbox":
-        return build_sandbox(settings)
-    if line.command == "audit":
-        return build_auditing(settings)
-    if line.command not in FLOWS:
-        return build_reading(settings, line.words[0] if line.words else None)
-    runner = beam_options.runner_name(settings["runner"], settings.origin("runner"))
-    return build(settings, (f"--runner={runner}", *line.beam_args))
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
+    typed = re.search(r"--log-format[= ](\w+)", " ".join(arguments))
+    logs.setup_logging(typed[1] if typed else os.environ.get("WGTWO_LOG_FORMAT", "text"))
+    if instruction := os.environ.get(COMPLETE):
+        return shell_complete(program, {}, PROGRAM, COMPLETE, instruction)
+    try:
+        with program.make_context(PROGRAM, arguments) as ctx:
+            if not arguments:
+                sys.stderr.write(ctx.get_help() + "\n")
+                return 2
+            return int(program.invoke(ctx))
+    except Exit as end:
+        return end.exit_code
+    except click.ClickException as error:
+        raise ConfigurationError(error.format_message()) from None
 
 
 def _fail(error: Exception, message: str, code: int) -> int:

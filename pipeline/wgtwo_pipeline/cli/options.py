@@ -1,109 +1,142 @@
-"""Every option of the command line, once: its name, kind, default, commands and help.
+"""Every option of the command line, once: its name, the commands that have it, its kind, default and help.
 
-Flags, environment variables, the TOML file, the help text and the checks of single values all come from this
-table; what several values must satisfy together is in `wgtwo_pipeline.run.config`.
+Flags, environment variables, the TOML file and its schema, the help, the reference, shell completion and the checks
+of single values all come from this table; what several values must satisfy together is in `build.py`.
 """
 
+import os
 from collections.abc import Iterator
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import click
+from click.core import ParameterSource
+
+from wgtwo_pipeline.cli import config_file
 from wgtwo_pipeline.cli.types import KINDS, default_text
+from wgtwo_pipeline.errors import ConfigurationError
+from wgtwo_pipeline.events.api import TABLES
+from wgtwo_pipeline.sandbox.kinds import KINDS as SANDBOX_KINDS
 from wgtwo_pipeline.sandbox.options import OPTIONS as SANDBOX_OPTIONS
 
-COMMANDS: Final = MappingProxyType(
-    {
-        "sandbox": "serve the event APIs with made-up events",
-        "run": "ingest and publish together until stopped; without --endpoint with a sandbox inside",
-        "ingest": "only subscribe, journal and ack",
-        "publish": "publish what the journal holds now, then exit",
-        "query": "answer SQL over the lake; without SQL give an overview",
-        "status": "show what the lake holds: tables, lag, journal backlog, gaps",
-        "audit": "prove that every journaled event is published, duplicate, quarantined or erased, once",
-    }
-)
-NOTES: Final = MappingProxyType(
-    {
-        "query": "Views: each table (sms, voice, …), events (what all tables share), quarantine and journal. "
-        'Try "SELECT type, count(*) FROM events GROUP BY type", or "DESCRIBE sms" for its columns.',
-    }
-)
-"""What the help of a command says besides."""
+INGEST: Final = ("run", "ingest")
 FLOWS: Final = ("run", "ingest", "publish")
-"""The commands that run Beam pipelines, and so take Beam's options."""
-_INGEST: Final = ("run", "ingest")
-_LAKE: Final = tuple(command for command in COMMANDS if command != "sandbox")
+LAKE: Final = ("run", "ingest", "publish", "query", "status", "audit")
+SANDBOX: Final = ("sandbox",)
+EVERY: Final = ()
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(click.Option):
     """One option: `--name` on the command line, `WGTWO_NAME` in the environment, `name` in a file.
 
-    `default`, `low` and `high` are written as a user would write them; None means no value or no bound.
+    `of` are the commands that have it (`EVERY`: all), `kind` is a name of `KINDS`, `form` how the help writes the
+    value. `default`, `low` and `high` are written as a user would write them; None means no value or no bound.
+    `fallback` is a variable that serves where ours is not set. A flag that is on can be switched off by `--no-name`.
     """
 
-    name: str
-    kind: str
-    default: str | None
-    help: str
-    choices: tuple[str, ...] = ()
-    low: str | None = None
-    high: str | None = None
-    form: str = ""
-    fallback_variable: str | None = None
+    def __init__(
+        self,
+        name: str,
+        of: tuple[str, ...],
+        kind: str,
+        default: str | None,
+        text: str,
+        *,
+        choices: tuple[str, ...] = (),
+        low: str | None = None,
+        high: str | None = None,
+        known: tuple[str, ...] = (),
+        form: str | None = None,
+        fallback: str | None = None,
+        **more: Any,
+    ) -> None:
+        form = form or "|".join(choices) or KINDS[kind].form
+        self.of, self.key = of, name
+        self.kind = replace(KINDS[kind], choices=choices, low=low, high=high, known=known, form=form)
+        variables = [variable_of(name), *([fallback] if fallback else [])]
+        spellings = [f"--{name}/--no-{name}"] if kind == "flag" else [f"--{name}"]
+        super().__init__(
+            spellings, type=self.kind, default=default, help=text, metavar=form, envvar=variables, **more
+        )
 
     @property
-    def variable(self) -> str:
-        """The environment variable that sets it."""
-        return "WGTWO_" + self.name.upper().replace("-", "_")
+    def variables(self) -> tuple[str, ...]:
+        """The environment variables that set it, the first that is there before the others."""
+        return (self.envvar,) if isinstance(self.envvar, str) else tuple(self.envvar or ())
 
     @property
     def usage(self) -> str:
         """How the help writes it."""
-        form = self.form or "|".join(self.choices) or KINDS[self.kind].form
-        return f"--{self.name} {form}".rstrip()
+        return f"--{self.key} {self.kind.form}".rstrip()
 
-    def parse(self, text: str) -> Any:
-        """The value that a text stands for; ValueError says what is wrong with it and what would be right."""
-        if not text:
-            raise ValueError("is empty: leave the option out or give it a value")
-        if self.choices and text not in self.choices:
-            raise ValueError(f"must be {' or '.join(self.choices)}")
-        parse = KINDS[self.kind].parse
-        value = parse(text)
-        too_low = self.low is not None and value < parse(self.low)
-        if too_low or (self.high is not None and value > parse(self.high)):
-            bounds = [f"at least {self.low}"] if self.low is not None else []
-            bounds += [f"at most {self.high}"] if self.high is not None else []
-            raise ValueError(f"is out of range: it must be {' and '.join(bounds)}")
-        return value
+    def origin(self, ctx: click.Context) -> str:
+        """How a message names it: by where its value came from, such as `WGTWO_LAKE` or `lake in pipeline.toml`."""
+        match ctx.get_parameter_source(self.name):
+            case ParameterSource.ENVIRONMENT:
+                return next(variable for variable in self.variables if os.environ.get(variable))
+            case ParameterSource.DEFAULT_MAP:
+                return config_file.origin(ctx, self.key)
+        return f"--{self.key}"
+
+    def read(self, text: str, origin: str) -> Any:
+        """The value that a text stands for; ConfigurationError says what is wrong with it and what would be right."""
+        try:
+            return self.kind.convert(text, self, None)
+        except click.BadParameter as error:
+            shown = "***" if self.kind.name == "secret" else repr(text)
+            raise ConfigurationError(f"{origin} {shown} {error.message}") from None
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        """As click does it; a text that cannot be read is refused by where it came from."""
+        if isinstance(value, str):
+            value = self.read(value, self.origin(ctx))
+        return super().process_value(ctx, value)
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
+        """What the help says, with the default unless that is no or nothing."""
+        shown = self.default is not None and self.kind.name != "flag"
+        return self.usage, (self.help or "") + (f" (default {self.default})" if shown else "")
 
 
 @dataclass(frozen=True)
 class Section:
-    """Options that stand together in the help, and the commands that have them."""
+    """Options that stand together in the help."""
 
     title: str
-    commands: tuple[str, ...]
     options: tuple[Option, ...]
 
 
+def variable_of(name: str) -> str:
+    """The environment variable of an option."""
+    return "WGTWO_" + name.upper().replace("-", "_")
+
+
+def _read_config(ctx: click.Context, _: click.Parameter, file: str | None) -> str | None:
+    if file is not None and not ctx.resilient_parsing:
+        option = next(option for option in all_options() if option.key == "config")
+        config_file.load(ctx, file, option.origin(ctx), {option.key: option.kind for option in all_options()})
+    return file
+
+
+# fmt: off - a table is read by its rows
 SECTIONS: Final = (
     Section(
         "Lake",
-        _LAKE,
         (
-            Option("lake", "lake", "./lake", "where everything is stored: a folder or s3://bucket/prefix"),
+            Option(
+                "lake", LAKE, "lake", "./lake", "where everything is stored: a folder or s3://bucket/prefix"
+            ),
             Option(
                 "s3-endpoint",
+                LAKE,
                 "url",
                 None,
-                "an S3-compatible server, such as http://127.0.0.1:7070; credentials come as boto3 finds them "
-                "(AWS_… variables, ~/.aws, roles)",
+                "an S3-compatible server, such as http://127.0.0.1:7070; "
+                "credentials come as boto3 finds them (AWS_… variables, ~/.aws, roles)",
             ),
             Option(
                 "s3-region",
+                LAKE,
                 "str",
                 None,
                 "the bucket's region, such as eu-west-1; else as boto3 finds it",
@@ -113,36 +146,50 @@ SECTIONS: Final = (
     ),
     Section(
         "Connection",
-        _INGEST,
         (
             Option(
                 "endpoint",
+                INGEST,
                 "endpoint",
                 None,
                 "the event service, such as api.wgtwo.com:443 (443 if no port is given); TLS unless --plaintext",
             ),
-            Option("plaintext", "flag", "false", "connect without TLS"),
+            Option("plaintext", INGEST, "flag", "false", "connect without TLS"),
             Option(
-                "ca-file", "path", None, "trust the authorities in this file, not the system's", form="PEM"
+                "ca-file",
+                INGEST,
+                "path",
+                None,
+                "trust the authorities in this file, not the system's",
+                form="PEM",
             ),
-            Option("token-url", "url", "https://id.wgtwo.com/oauth2/token", "where OAuth tokens come from"),
+            Option(
+                "token-url",
+                INGEST,
+                "url",
+                "https://id.wgtwo.com/oauth2/token",
+                "where OAuth tokens come from",
+            ),
             Option(
                 "client-id",
+                INGEST,
                 "str",
                 None,
                 "OAuth client id; also from CLIENT_ID",
                 form="ID",
-                fallback_variable="CLIENT_ID",
+                fallback="CLIENT_ID",
             ),
             Option(
                 "client-secret",
+                INGEST,
                 "secret",
                 None,
                 "OAuth client secret; better from CLIENT_SECRET, which other users of the machine cannot see",
-                fallback_variable="CLIENT_SECRET",
+                fallback="CLIENT_SECRET",
             ),
             Option(
                 "client-secret-file",
+                INGEST,
                 "path",
                 None,
                 "file that holds the OAuth client secret, here and on every worker; read anew for each token",
@@ -150,6 +197,7 @@ SECTIONS: Final = (
             ),
             Option(
                 "scope",
+                INGEST,
                 "str",
                 None,
                 'OAuth scopes, such as "events.sms.subscribe events.voice.subscribe"; '
@@ -160,21 +208,28 @@ SECTIONS: Final = (
     ),
     Section(
         "Subscription",
-        _INGEST,
         (
-            Option("api", "choice", "v0", "version of the event API", choices=("v0", "v1")),
+            Option("api", INGEST, "choice", "v0", "version of the event API", choices=("v0", "v1")),
             Option(
                 "types",
+                INGEST,
                 "list",
                 "all",
                 "tables to fill, such as sms,voice; consent revocations are always added",
                 form="A,B,…|all",
+                known=("all", *TABLES["v0"], *TABLES["v1"]),
             ),
             Option(
-                "queue-name", "str", "wgtwo-pipeline", "queue whose members share the events", form="NAME"
+                "queue-name",
+                INGEST,
+                "str",
+                "wgtwo-pipeline",
+                "queue whose members share the events",
+                form="NAME",
             ),
             Option(
                 "durable-name",
+                INGEST,
                 "str",
                 "wgtwo-pipeline",
                 "name under which the server keeps the position",
@@ -182,6 +237,7 @@ SECTIONS: Final = (
             ),
             Option(
                 "subscriptions",
+                INGEST,
                 "int",
                 "1",
                 "members of the queue; locally a process each",
@@ -190,6 +246,7 @@ SECTIONS: Final = (
             ),
             Option(
                 "max-in-flight",
+                INGEST,
                 "int",
                 "50",
                 "most unacked events of one member; v1 allows 1 to 200",
@@ -198,6 +255,7 @@ SECTIONS: Final = (
             ),
             Option(
                 "ack-timeout",
+                INGEST,
                 "duration",
                 "30s",
                 "after so long the server sends an unacked event again; v1 allows 10s to 10m",
@@ -206,13 +264,16 @@ SECTIONS: Final = (
             ),
             Option(
                 "start",
+                INGEST,
                 "start",
                 "oldest",
                 "where to begin if the server holds no position, such as 4711, 2026-11-23T09:30:00Z or -30m",
                 form="oldest|new|last|SEQUENCE|TIMESTAMP|-DURATION",
+                known=("oldest", "new", "last"),
             ),
             Option(
                 "history",
+                INGEST,
                 "duration",
                 "30m",
                 "how long the service keeps events: an outage longer than this is recorded as a gap",
@@ -220,6 +281,7 @@ SECTIONS: Final = (
             ),
             Option(
                 "linger",
+                INGEST,
                 "duration",
                 "200ms",
                 "longest time an event waits for its segment to fill",
@@ -229,81 +291,109 @@ SECTIONS: Final = (
     ),
     Section(
         "Stopping by itself",
-        _INGEST,
         (
-            Option("for", "duration", None, "after this time", low="1ms"),
-            Option("max-events", "int", None, "after this many journaled events", low="1"),
-            Option("until-idle", "duration", None, "after no event came for so long, such as 10s", low="1ms"),
+            Option("for", INGEST, "duration", None, "after this time", low="1ms"),
+            Option("max-events", INGEST, "int", None, "after this many journaled events", low="1"),
+            Option(
+                "until-idle",
+                INGEST,
+                "duration",
+                None,
+                "after no event came for so long, such as 10s",
+                low="1ms",
+            ),
         ),
     ),
     Section(
         "Publishing",
-        ("run",),
         (
             Option(
                 "publish-every",
+                ("run",),
                 "duration",
                 "1m",
                 "time between two publications; 10s with the embedded sandbox",
                 low="100ms",
             ),
+            Option(
+                "journal-retention",
+                ("run", "publish"),
+                "duration",
+                "24h",
+                "how long published segments are kept",
+            ),
+            Option(
+                "partition-by",
+                ("run", "publish"),
+                "choice",
+                "date",
+                "one folder of a table a day or an hour",
+                choices=("date", "hour"),
+            ),
         ),
     ),
     Section(
-        "Publishing",
-        ("run", "publish"),
+        "Depth",
         (
-            Option("journal-retention", "duration", "24h", "how long published segments are kept"),
             Option(
-                "partition-by", "choice", "date", "one folder of a table a day or an hour", ("date", "hour")
+                "deep",
+                ("audit",),
+                "flag",
+                "false",
+                "read all rows and segments, not only manifests and footers",
             ),
         ),
     ),
     Section(
         "Output",
-        ("query",),
         (
-            Option("fresh", "flag", "false", "include what is journaled and not yet published"),
-            Option("format", "choice", "table", "form of the result", ("table", "csv", "json", "parquet")),
-            Option("output", "path", None, "write the result to this file", form="FILE"),
+            Option("fresh", ("query",), "flag", "false", "include what is journaled and not yet published"),
+            Option(
+                "format",
+                ("query",),
+                "choice",
+                "table",
+                "form of the result",
+                choices=("table", "csv", "json", "parquet"),
+            ),
+            Option("output", ("query",), "path", None, "write the result to this file", form="FILE"),
+            Option("json", ("status", "audit"), "flag", "false", "one JSON object instead of text"),
         ),
     ),
     Section(
-        "Depth",
-        ("audit",),
-        (Option("deep", "flag", "false", "read all rows and segments, not only manifests and footers"),),
-    ),
-    Section(
-        "Output", ("status", "audit"), (Option("json", "flag", "false", "one JSON object instead of text"),)
-    ),
-    Section(
         "Serving",
-        ("sandbox",),
         (
-            Option("address", "address", "127.0.0.1:50051", "where to listen; port 0 takes a free one"),
+            Option(
+                "address", SANDBOX, "address", "127.0.0.1:50051", "where to listen; port 0 takes a free one"
+            ),
             Option(
                 "tls-dir",
+                SANDBOX,
                 "path",
                 None,
-                "serve TLS with a self-signed certificate for localhost and 127.0.0.1, written to DIR/cert.pem",
+                "serve TLS with a self-signed certificate for localhost and "
+                "127.0.0.1, written to DIR/cert.pem",
                 form="DIR",
             ),
             Option(
                 "oauth-address",
+                SANDBOX,
                 "address",
                 None,
                 "serve /oauth2/token there (plain HTTP) and demand a valid token of those who call",
             ),
             Option(
                 "oauth-client",
+                SANDBOX,
                 "secret",
                 None,
                 "the only client that gets tokens (default: any)",
                 form="ID:SECRET",
             ),
-            Option("token-lifetime", "duration", "1h", "how long a token is valid", low="1s"),
+            Option("token-lifetime", SANDBOX, "duration", "1h", "how long a token is valid", low="1s"),
             Option(
                 "admin-address",
+                SANDBOX,
                 "address",
                 None,
                 "serve the page that shows and changes what the sandbox does",
@@ -312,52 +402,66 @@ SECTIONS: Final = (
     ),
     Section(
         "Events",
-        ("sandbox",),
         (
-            Option("rate", "float", "50", "events a second", form="EV/S", low="0"),
-            Option("count", "int", None, "make no more events than these", low="0"),
-            Option("seed", "int", "0", "the same seed makes the same events"),
-            Option("types", "list", "all", "types of event to make, such as sms,voice", form="A,B,…|all"),
+            Option("rate", SANDBOX, "float", "50", "events a second", form="EV/S", low="0"),
+            Option("count", SANDBOX, "int", None, "make no more events than these", low="0"),
+            Option("seed", SANDBOX, "int", "0", "the same seed makes the same events"),
+            Option(
+                "types",
+                SANDBOX,
+                "list",
+                "all",
+                "types of event to make, such as sms,voice",
+                form="A,B,…|all",
+                known=("all", *SANDBOX_KINDS),
+            ),
         ),
     ),
     Section(
         "Faults and behaviour",
-        ("sandbox",),
         tuple(
-            Option(option.name, option.kind, default_text(option.kind, option.default), option.help)
+            Option(option.name, SANDBOX, option.kind, default_text(option.kind, option.default), option.help)
             for option in SANDBOX_OPTIONS
         ),
     ),
     Section(
         "Beam",
-        FLOWS,
         (
             Option(
                 "runner",
+                FLOWS,
                 "str",
                 "DirectRunner",
-                "Beam's runner; other options of Beam can be given as they are (--parallelism=2), "
-                "and all after a lone -- goes to Beam untouched",
+                "Beam's runner; other options of Beam can be given as they are "
+                "(--parallelism=2), and all after a lone -- goes to Beam untouched",
                 form="NAME",
             ),
         ),
     ),
     Section(
         "General",
-        tuple(COMMANDS),
         (
             Option(
                 "config",
+                EVERY,
                 "path",
                 None,
                 'TOML file with options as keys, such as lake = "./lake"; flags and WGTWO_… variables win',
                 form="FILE",
+                is_eager=True,
+                callback=_read_config,
             ),
             Option(
-                "log-format", "choice", "text", "form of the logs on standard error", choices=("text", "json")
+                "log-format",
+                EVERY,
+                "choice",
+                "text",
+                "form of the logs on standard error",
+                choices=("text", "json"),
             ),
             Option(
                 "log-level",
+                EVERY,
                 "choice",
                 "info",
                 "least severe message to log",
@@ -366,19 +470,15 @@ SECTIONS: Final = (
         ),
     ),
 )
-
-
-def options_of(command: str) -> dict[str, Option]:
-    """The options that a command has, by name."""
-    return {
-        option.name: option
-        for section in SECTIONS
-        if command in section.commands
-        for option in section.options
-    }
+# fmt: on
 
 
 def all_options() -> Iterator[Option]:
     """Every option of every command; `types` and `history` are there twice."""
     for section in SECTIONS:
         yield from section.options
+
+
+def options_of(command: str) -> dict[str, Option]:
+    """The options that a command has, by name."""
+    return {option.key: option for option in all_options() if not option.of or command in option.of}

@@ -1,21 +1,32 @@
-"""The kinds of values that options have: how each is written and read.
+"""The kinds of values that options have: how each is written, read, found in a TOML file and completed by a shell.
 
 A parser takes the text as a user writes it and raises ValueError with the rest of a sentence that begins with that
 text: what is wrong with it, and what would be right.
 """
 
+import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+import click
+from click.shell_completion import CompletionItem
 
 from wgtwo_pipeline.events.api import Start
 from wgtwo_pipeline.service.settings import split_address
 
 _UNIT_SECONDS: Final = MappingProxyType({"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0})
+
+
+def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """The end of a sentence that suggests what was meant; empty if nothing is near."""
+    spellings = {candidate.lower(): candidate for candidate in known}
+    found = difflib.get_close_matches(name.lower(), spellings, n=1, cutoff=0.6)
+    return f": did you mean {prefix}{spellings[found[0]]}?" if found else ""
 
 
 def parse_duration(text: str) -> float:
@@ -138,31 +149,94 @@ def _text(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of value: how the help writes it, and how its text is read (ValueError says what is wrong)."""
+class Kind(click.ParamType[Any]):
+    """A kind of value, whose `parse` reads a text that is not empty.
 
+    `form` is how the help writes it, `toml` what it may be in a file besides a text, `hint` how to write it there.
+    An option narrows it by `choices` or by bounds, which are written as a user would write them; `known` are names
+    that a shell completes, one after the other.
+    """
+
+    name: str
     form: str
     parse: Callable[[str], Any]
+    toml: tuple[type, ...] = ()
+    hint: str = "in quotation marks"
+    choices: tuple[str, ...] = ()
+    low: str | None = None
+    high: str | None = None
+    known: tuple[str, ...] = ()
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The value that a text stands for; click.BadParameter says what is wrong with it and what would be right."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._checked(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+    def _checked(self, text: str) -> Any:
+        if not text:
+            raise ValueError("is empty: leave the option out or give it a value")
+        if self.choices and text not in self.choices:
+            raise ValueError(f"must be {' or '.join(self.choices)}{nearest(text, self.choices)}")
+        value = self.parse(text)
+        too_low = self.low is not None and value < self.parse(self.low)
+        if too_low or (self.high is not None and value > self.parse(self.high)):
+            bounds = [f"at least {self.low}"] if self.low is not None else []
+            bounds += [f"at most {self.high}"] if self.high is not None else []
+            raise ValueError(f"is out of range: it must be {' and '.join(bounds)}")
+        return value
+
+    def from_toml(self, entry: object) -> str:
+        """The text that a flag would have for this entry of a file; ValueError says how to write it instead."""
+        match entry:
+            case str() if self.name != "flag":
+                return entry
+            case bool() if bool in self.toml:
+                return str(entry).lower()
+            case list() if list in self.toml and all(isinstance(item, str) for item in entry):
+                return ",".join(entry)
+            case int() | float() if type(entry) in self.toml:
+                return str(entry)
+            case datetime() | date() if date in self.toml:
+                return entry.isoformat()
+        raise ValueError(self.hint)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """What a shell may put there; files and folders are its own business."""
+        if self.name in ("path", "lake"):
+            folder = self.name == "lake" or self.form == "DIR"
+            return [CompletionItem(incomplete, type="dir" if folder else "file")]
+        before, comma, last = incomplete.rpartition(",") if self.name == "list" else ("", "", incomplete)
+        names = self.choices or self.known
+        return [CompletionItem(before + comma + name) for name in names if name.startswith(last)]
 
 
-KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
-    {
-        "address": Kind("HOST:PORT", _address),
-        "choice": Kind("", _text),
-        "duration": Kind("DURATION", parse_duration),
-        "endpoint": Kind("HOST:PORT", _endpoint),
-        "flag": Kind("", _flag),
-        "int": Kind("N", _integer),
-        "lake": Kind("URL", _lake),
-        "list": Kind("A,B,…", _names),
-        "float": Kind("X", _number),
-        "path": Kind("PATH", _text),
-        "secret": Kind("SECRET", _text),
-        "start": Kind("WHERE", parse_start),
-        "str": Kind("TEXT", _text),
-        "url": Kind("URL", _url),
-    }
+class _Flag(Kind, click.types.BoolParamType):
+    """What click takes for a flag with two spellings."""
+
+
+_KINDS: Final = (
+    Kind("address", "HOST:PORT", _address),
+    Kind("choice", "", _text),
+    Kind("duration", "DURATION", parse_duration, (), 'in quotation marks, such as "30s"'),
+    Kind("endpoint", "HOST:PORT", _endpoint),
+    _Flag("flag", "", _flag, (bool,), "true or false"),
+    Kind("int", "N", _integer, (int, float), "a number"),
+    Kind("lake", "URL", _lake),
+    Kind("list", "A,B,…", _names, (list,), 'such as ["sms", "voice"]'),
+    Kind("float", "X", _number, (int, float), "a number"),
+    Kind("path", "PATH", _text),
+    Kind("secret", "SECRET", _text),
+    Kind("start", "WHERE", parse_start, (int, float, date)),
+    Kind("str", "TEXT", _text),
+    Kind("url", "URL", _url),
 )
+KINDS: Final[Mapping[str, Kind]] = MappingProxyType({kind.name: kind for kind in _KINDS})
 
 
 def default_text(kind: str, value: Any) -> str | None:

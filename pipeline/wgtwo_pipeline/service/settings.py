@@ -54,13 +54,26 @@ class Secret:
 
 def _secret_file(path: str) -> str:
     try:
-        text = Path(path).expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
+        text = read_text(Path(path)).strip()
+    except OSError:
         raise ConfigurationError(
             f"--client-secret-file {path} cannot be read: put the secret there"
         ) from None
+    except ValueError as error:
+        raise ConfigurationError(f"--client-secret-file {path} {error}") from None
     if not text:
         raise ConfigurationError(f"--client-secret-file {path} is empty: put the secret there")
+    return text
+
+
+def read_text(path: Path) -> str:
+    """What a UTF-8 file holds, without a byte order mark. OSError as it comes; ValueError: another encoding."""
+    try:
+        text = path.expanduser().read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:  # as UTF-16 without a mark looks
+        raise ValueError("is not UTF-8 text: save it as UTF-8")
     return text
 
 
