@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 NOT_FOR_WORKERS := duckdb fsspec grpcio-health-checking grpcio-reflection
 
 .DEFAULT_GOAL := help
-.PHONY: help run sandbox test heavy check format protos lock tools bench clean
+.PHONY: help run sandbox test heavy check format protos reference lock tools bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-zA-Z._-]*:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | \
@@ -43,6 +43,9 @@ wgtwo.bin: $(INSTALLED) $(wildcard protos/wgtwo/*/*/*.proto) ## write the descri
 
 protos: $(INSTALLED_DEV) ## generate the stubs beside the .proto files anew
 	protos/generate.sh $(BIN)/python
+
+reference: $(INSTALLED) ## write docs/reference.md and the schema of the configuration file anew
+	$(BIN)/python -m wgtwo_pipeline.cli.reference docs
 
 lock: $(INSTALLED_DEV) ## pin the newest versions that fit pyproject.toml
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-header -U \

@@ -296,6 +296,37 @@ def test_a_reader_that_goes_away():
     assert (ended.returncode, ended.stderr) == (141, "")
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_standard_output_of_any_encoding(tmp_path, encoding):
+    """What it cannot write is replaced: the help and a result with other characters come whole, and exit code 0."""
+    for arguments in (["run", "--help"], ["--help"], ["query", "SELECT 'αβγ' AS greek", "--lake", tmp_path]):
+        environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+        ended = subprocess.run(
+            [sys.executable, "-m", "wgtwo_pipeline", *arguments],
+            capture_output=True,
+            timeout=PATIENCE_SECONDS,
+            env=environment,
+        )
+        assert (ended.returncode, b"Error" in ended.stderr) == (0, False)
+        text = ended.stdout.decode(encoding)
+        assert ("?" in text) == (encoding != "utf-8")
+
+
+def test_an_unknown_option_among_json_is_json(capsys, monkeypatch):
+    """Also what is wrong with the command line itself, wherever the form was asked for."""
+    monkeypatch.undo()
+    monkeypatch.setattr(logging, "captureWarnings", lambda _: None)
+    for arguments in (
+        ["status", "--log-format", "json", "--what"],
+        ["status", "--what", "--log-format=json"],
+        ["sttus", "--log-format=json"],
+        ["completion", "--log-format=json"],
+    ):
+        assert main(arguments) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert json.loads(line)["level"] == "error"
+
+
 def test_each_module_of_a_command_is_named():
     """Every command has a function, and it is where the program looks."""
     for module, function in FUNCTIONS.values():

@@ -310,3 +310,21 @@ def test_refusals_of_the_sandbox(flags, environment, message):
         build_sandbox(gather("sandbox", flags, environment))
     assert str(refusal.value).startswith(message)
     assert SECRET not in str(refusal.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-8"])
+def test_a_secret_file_with_a_byte_order_mark(tmp_path, encoding):
+    """The mark that an editor adds is no part of the secret."""
+    file = tmp_path / "secret"
+    file.write_text(SECRET + "\r\n", encoding=encoding)
+    assert Secret(file=str(file)).reveal() == SECRET
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
+def test_a_secret_file_in_another_encoding(tmp_path, encoding):
+    """It is refused with the fix, not sent as a wrong secret."""
+    file = tmp_path / "secret"
+    file.write_text(SECRET, encoding=encoding)
+    with pytest.raises(ConfigurationError) as refusal:
+        Secret(file=str(file)).reveal()
+    assert str(refusal.value) == f"--client-secret-file {file} is not UTF-8 text: save it as UTF-8"

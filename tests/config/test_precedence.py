@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import typed
 from hypothesis import given
 from hypothesis import strategies as st
 from typed import gather
@@ -168,3 +169,59 @@ def test_a_refused_secret_is_not_shown():
     with pytest.raises(ConfigurationError, match=r"--client-secret \*\*\* holds a character") as refusal:
         gather("run", {"client-secret": "hunter2\n"}, {})
     assert "hunter2" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("service", ["wgtwo", "wgtwo-lake", "wgtwo-api-v1"])
+def test_a_kubernetes_service_takes_no_option_away(service):
+    """Every variable that Kubernetes makes of a service is left alone, and none of them is an option's."""
+    prefix = service.upper().replace("-", "_")
+    address = "tcp://10.0.0.1:50051"
+    variables = {
+        f"{prefix}_SERVICE_HOST": "10.0.0.1",
+        f"{prefix}_SERVICE_PORT": "50051",
+        f"{prefix}_SERVICE_PORT_GRPC": "50051",
+        f"{prefix}_PORT": address,
+        f"{prefix}_PORT_50051_TCP": address,
+        f"{prefix}_PORT_50051_TCP_PROTO": "tcp",
+        f"{prefix}_PORT_50051_TCP_PORT": "50051",
+        f"{prefix}_PORT_50051_TCP_ADDR": "10.0.0.1",
+    }
+    settings = gather("run", {}, variables)
+    assert all(settings.is_default(name) for name in options_of("run"))
+
+
+def test_a_port_that_somebody_meant_is_no_variable_of_kubernetes():
+    """`WGTWO_PORT=50051` would do nothing: it is refused, not taken for a service's."""
+    with pytest.raises(ConfigurationError, match="no option belongs to the environment variable WGTWO_PORT"):
+        gather("run", {}, {"WGTWO_PORT": "50051"})
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_byte_order_mark_is_no_statement(folder, encoding):
+    """A file that Windows' editor saved is read as it was meant."""
+    path = folder / "marked.toml"
+    path.write_text('lake = "./sjø"', encoding=encoding)
+    assert gather("status", {"config": str(path)}, {})["lake"] == "./sjø"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1"])
+def test_another_encoding_gets_one_sentence(folder, encoding):
+    """PowerShell's `>` writes UTF-16: the sentence says what to do."""
+    path = folder / "other.toml"
+    path.write_text('lake = "./sjø"', encoding=encoding)
+    with pytest.raises(ConfigurationError) as refusal:
+        gather("status", {"config": str(path)}, {})
+    assert str(refusal.value) == f"--config {path} is not UTF-8 text: save it as UTF-8"
+
+
+def test_a_flag_is_switched_off(folder):
+    """What a file or a variable switches on, `--no-…` or `=false` switches off on the command line."""
+    on = {"WGTWO_PLAINTEXT": "true"}
+    assert gather("run", {}, on)["plaintext"] is True
+    for off in ("--no-plaintext", "--plaintext=false", "--plaintext=0"):
+        found = typed.settings("run", off, environment=on)
+        assert found["plaintext"] is False
+        assert found.is_flag("plaintext")
+    assert typed.settings("run", "--no-plaintext", "--plaintext")["plaintext"] is True
+    with pytest.raises(ConfigurationError, match=r"--plaintext 'yes' must be true or false"):
+        typed.settings("run", "--plaintext=yes")

@@ -184,10 +184,15 @@ class Kind(click.ParamType[Any]):
         value = self.parse(text)
         too_low = self.low is not None and value < self.parse(self.low)
         if too_low or (self.high is not None and value > self.parse(self.high)):
-            bounds = [f"at least {self.low}"] if self.low is not None else []
-            bounds += [f"at most {self.high}"] if self.high is not None else []
-            raise ValueError(f"is out of range: it must be {' and '.join(bounds)}")
+            raise ValueError(f"is out of range: it must be {self.bounds}")
         return value
+
+    @property
+    def bounds(self) -> str:
+        """The bounds in words; empty if there are none."""
+        low = [f"at least {self.low}"] if self.low is not None else []
+        high = [f"at most {self.high}"] if self.high is not None else []
+        return " and ".join(low + high)
 
     def from_toml(self, entry: object) -> str:
         """The text that a flag would have for this entry of a file; ValueError says how to write it instead."""
