@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from wgtwo_pipeline.cli.main import program
 from wgtwo_pipeline.cli.options import all_options
@@ -56,6 +56,7 @@ TEXTS = ["", "x", "3s", "5", "v1", "oldest", "debug"]
 ENTRIES = st.booleans() | st.integers(-5, 2000) | st.sampled_from([0.5, 2.0, *TEXTS, [], ["sms"], {}])
 
 
+@settings(deadline=None)  # no clock decides
 @given(st.sampled_from(sorted(OPTIONS)), ENTRIES)
 def test_the_program_reads_what_the_schema_allows(name, entry):
     """An entry of a type that the schema allows is one of a type that the program takes."""

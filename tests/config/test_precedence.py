@@ -2,6 +2,7 @@
 
 import json
 
+import hypothesis
 import pytest
 import typed
 from hypothesis import given
@@ -32,6 +33,7 @@ VALUES = {
 }
 
 
+@hypothesis.settings(deadline=None)  # no clock decides
 @given(st.sampled_from(sorted(VALUES)).flatmap(
     lambda name: st.tuples(st.just(name), *[st.none() | VALUES[name] for _ in range(3)])
 ))  # fmt: skip

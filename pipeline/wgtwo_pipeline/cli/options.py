@@ -16,7 +16,7 @@ from wgtwo_pipeline.cli import config_file
 from wgtwo_pipeline.cli.types import KINDS, default_text
 from wgtwo_pipeline.errors import ConfigurationError
 from wgtwo_pipeline.events.api import TABLES
-from wgtwo_pipeline.sandbox.kinds import KINDS as SANDBOX_KINDS
+from wgtwo_pipeline.sandbox.events.kinds import KINDS as SANDBOX_KINDS
 from wgtwo_pipeline.sandbox.options import OPTIONS as SANDBOX_OPTIONS
 
 INGEST: Final = ("run", "ingest")
