@@ -19,7 +19,7 @@ import pyarrow as pa
 from wgtwo.events.v0 import events_pb2 as v0
 from wgtwo_pipeline.events import tables
 from wgtwo_pipeline.events.decode import decode
-from wgtwo_pipeline.lake import checkpoint, epochs, journal
+from wgtwo_pipeline.lake import checkpoint, epochs, journal, lake_format
 from wgtwo_pipeline.lake.manifest import (
     Manifest,
     Parameters,
@@ -47,6 +47,7 @@ def make(folder: str, number: int = EPOCHS, of_tables: int = TABLES) -> None:
     """Fills a new lake with so many epochs, each of an event and a file for so many tables (at most 11)."""
     store = open_store(LakeLocation(folder))
     store.check()
+    lake_format.ensure(store)
     epochs.keep_descriptors(store, tables.current_descriptors())
     every, end = epochs.CHECKPOINT_EVERY_EPOCHS, number + 1
     batches = [range(first, min(first + every, end)) for first in range(1, end, every)]

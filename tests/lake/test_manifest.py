@@ -91,7 +91,7 @@ def test_what_is_neither_is_named(data, kind):
 
 def test_a_lake_of_a_newer_format_asks_for_a_newer_version():
     """And is not read half."""
-    raw = json.loads(combine(1, NOON, 0, []).to_bytes()) | {"format": 2}
+    raw = json.loads(combine(1, NOON, 0, []).to_bytes()) | {"format": 9}
     with pytest.raises(CorruptError, match="use a newer version"):
         m.Manifest.from_bytes("key", json.dumps(raw).encode())
 

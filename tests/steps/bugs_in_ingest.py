@@ -4,15 +4,16 @@ Each is what a reasonable person might have written.
 """
 
 import contextlib
+import json
 from dataclasses import replace
 from datetime import timedelta
 
 from scripted_lake import ScriptedStore
-from wgtwo_pipeline.errors import LakeError
+from wgtwo_pipeline.errors import AlreadyExistsError, LakeError
 from wgtwo_pipeline.ingest import ack, session, subscribe
 from wgtwo_pipeline.ingest.session import Session
 from wgtwo_pipeline.ingest.settings import IngestSettings
-from wgtwo_pipeline.lake import journal, positions
+from wgtwo_pipeline.lake import journal, lake_format, positions
 
 
 def ack_first(patches):
@@ -33,6 +34,28 @@ def assume_it_was_put(patches):
         return 0
 
     patches.setattr(Session, "_insist", insist)
+
+
+def say_the_format_last(patches):
+    original = journal.SegmentWriter.write
+
+    def write(self, *arguments, **named):
+        said, self._said = self._said, True
+        key = original(self, *arguments, **named)
+        if not said:
+            lake_format.ensure(self.store)
+        return key
+
+    patches.setattr(journal.SegmentWriter, "write", write)
+
+
+def say_the_format_in_its_own_way(patches):
+    def ensure(store):
+        content = {"format": 2, "by": store.location.url}
+        with contextlib.suppress(AlreadyExistsError):
+            store.create(lake_format.KEY, json.dumps(content).encode())
+
+    patches.setattr(lake_format, "ensure", ensure)
 
 
 def reuse_names(patches):

@@ -63,12 +63,15 @@ class Checker:
         self._expect(self._ever.get(key, digest) == digest, f"{key} changed its content")
         if key in self._ever and key not in self._objects:
             self._put_again.add(key)
+        self._expect(key == "lake.json" or "lake.json" in self._objects, f"{key} is in a lake of no format")
         self._ever[key], self._objects[key], self._put_at[key] = digest, data, now
         self._read(key, data)
 
     def refused(self, key):
         """Someone tried to put other content under a key that is taken."""
-        shaped = key.startswith(("tables/", "quarantine/", "retained/", "journal/", "descriptors/"))
+        shaped = key.startswith(
+            ("lake.json", "tables/", "quarantine/", "retained/", "journal/", "descriptors/")
+        )
         self._expect(not shaped, f"{key}: a redo made other content")
 
     def delete(self, key, now):
@@ -144,6 +147,8 @@ class Checker:
         elif key.startswith("gaps/"):
             record = json.loads(data)
             self._gaps.append(tuple(datetime.fromisoformat(record[name]) for name in ("from", "to")))
+        elif key == "lake.json":
+            self._expect(json.loads(data)["format"] == 2, f"{key} says {data}")
         elif key.startswith("descriptors/"):
             self._expect(hashlib.sha256(data).hexdigest() in key, f"{key} is not what its name says")
         else:

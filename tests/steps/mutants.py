@@ -84,6 +84,10 @@ MUTANTS = (
         "put gaps/",
         pause=2400.0,
     ),
+    Mutant("format", "is said after the first segment", ingest.say_the_format_last, PLAIN),
+    Mutant(
+        "format", "is said by each writer in its own way", ingest.say_the_format_in_its_own_way, BOTH_APIS
+    ),
     Mutant("journal", "names segments by the minute", ingest.reuse_names, PLAIN),
     Mutant("store", "puts over what is there", ingest.put_over, PLAIN, "freeze", PUT_SEAL),
     Mutant(

@@ -20,6 +20,7 @@ class Process:
         self.resume_at: int | None = None
         self.way = ""
         self.caches = {}
+        self.is_checked = False
         self.threads = []
         self.transports = []
         self.store = ScriptedStore(world, self, world.bucket)

@@ -33,7 +33,7 @@ from wgtwo_pipeline.errors import LakeError
 from wgtwo_pipeline.events import api
 from wgtwo_pipeline.ingest import subscribe, worker
 from wgtwo_pipeline.ingest.settings import IngestSettings
-from wgtwo_pipeline.lake import epochs
+from wgtwo_pipeline.lake import epochs, lake_format
 from wgtwo_pipeline.lake.manifest import Parameters
 from wgtwo_pipeline.run import jobs
 from wgtwo_pipeline.service.settings import Service
@@ -233,7 +233,14 @@ class World:
             for transport in process.transports:
                 transport.close()
 
+    def _check(self, process):
+        """What a command looks at before it works."""
+        if not process.is_checked:
+            lake_format.check(process.store)
+            process.is_checked = True
+
     def _ingest(self, process):
+        self._check(process)
         settings = IngestSettings(
             service=Service(process.store.location.url, plaintext=True),
             lake=process.store.location,
@@ -256,6 +263,7 @@ class World:
         process.worker.close()
 
     def _publish(self, process):
+        self._check(process)
         for _ in process.publisher.publish_all():
             pass
 

@@ -16,6 +16,7 @@ from functools import lru_cache
 import pyarrow as pa
 
 from wgtwo_pipeline.errors import CorruptError, NotFoundError
+from wgtwo_pipeline.lake import lake_format
 from wgtwo_pipeline.lake.store import ObjectInfo, Store
 
 _LOG = logging.getLogger(__name__)
@@ -223,6 +224,7 @@ class SegmentWriter:
     store: Store
     writer: str = field(default_factory=lambda: secrets.token_hex(4))
     counter: int = 0
+    _said: bool = field(default=False, init=False)
 
     def write(
         self,
@@ -235,8 +237,11 @@ class SegmentWriter:
 
         Large deliveries become several segments, of which it returns the last. A failed call leaves nothing or
         whole segments behind that nobody was told of: publishing them as well is harmless, their deliveries are
-        redeliveries of the ones written next.
+        redeliveries of the ones written next. The first call makes a new lake say its format, before all else.
         """
+        if not self._said:
+            lake_format.ensure(self.store)
+            self._said = True
         key = ""
         for start, end in _parts(payloads):
             now = datetime.now(UTC)

@@ -1,6 +1,6 @@
 """What an epoch's two objects say: the seal lists its segments, the manifest what it published.
 
-Both are JSON, created with put-if-absent and never changed. The shapes here are the lake's format 1; a field
+Both are JSON, created with put-if-absent and never changed. The shapes here are part of the lake's format; a field
 added later must have a default, so that older lakes stay readable.
 """
 
@@ -11,8 +11,8 @@ from datetime import UTC, date, datetime
 from typing import Any, Literal, Self
 
 from wgtwo_pipeline.errors import CorruptError
+from wgtwo_pipeline.lake.lake_format import FORMAT
 
-FORMAT = 1
 EPOCHS = "epochs/"
 
 

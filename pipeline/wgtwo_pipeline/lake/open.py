@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from wgtwo_pipeline.errors import ConfigurationError, LakeError
+from wgtwo_pipeline.lake import lake_format
 from wgtwo_pipeline.lake.store import LakeLocation, Store
 
 
@@ -20,11 +21,20 @@ def open_store(location: LakeLocation) -> Store:
     return _open(_absolute(location), os.getpid())
 
 
+def open_to_write(location: LakeLocation) -> Store:
+    """Return the store of a lake that can be written, new or of our format. Raises LakeError naming the fix."""
+    store = open_store(location)
+    store.check()
+    lake_format.check(store)
+    return store
+
+
 def open_to_read(location: LakeLocation) -> Store:
-    """Return the store of a lake that is there: nothing is created. Raises LakeError naming the fix."""
+    """Return the store of a lake that is there, of our format: nothing is created. Raises LakeError."""
     store = open_store(location)
     try:
         store.check(writes=False)
+        lake_format.check(store)
     except LakeError as error:
         raise LakeError(f"{error}; --lake names another") from error
     return store

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from wgtwo_pipeline.events import tables
 from wgtwo_pipeline.events.decode import decode
-from wgtwo_pipeline.lake import deduplicate, epochs, history
+from wgtwo_pipeline.lake import deduplicate, epochs, history, lake_format
 from wgtwo_pipeline.lake.layout import QUARANTINE
 from wgtwo_pipeline.lake.manifest import Parameters, Received, TableCount
 from wgtwo_pipeline.lake.open import open_store
@@ -96,6 +96,7 @@ class Seal(Room):
 
     def process(self, _: object) -> Iterable[epochs.Group]:
         """Blocks for the lake only."""
+        lake_format.ensure(self.store)  # it may have been emptied while segments were written
         kept = epochs.keep_descriptors(self.store, tables.current_descriptors())
         parameters = replace(self._settings.parameters, descriptors=kept)
         sealed = epochs.seal(self.store, parameters, self._settings.limits, self._settings.writer)

@@ -12,7 +12,7 @@ from types import FrameType
 
 from wgtwo_pipeline import extras
 from wgtwo_pipeline.errors import PipelineError
-from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.lake.open import open_to_write
 from wgtwo_pipeline.run import cluster, works
 from wgtwo_pipeline.run.children import Child
 from wgtwo_pipeline.run.conditions import Conditions
@@ -101,7 +101,7 @@ def _prepared(config: Config) -> Config:
     """Refuses what cannot work, before anything is started."""
     if cluster.is_remote(config):
         config = cluster.prepared(config)
-    open_store(config.lake).check()
+    open_to_write(config.lake)
     return config
 
 
