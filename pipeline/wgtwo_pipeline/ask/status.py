@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from wgtwo_pipeline.ask.render import duration, size, text_table
 from wgtwo_pipeline.ask.settings import Reading
@@ -20,13 +21,19 @@ from wgtwo_pipeline.lake.store import ObjectInfo, Store
 
 @dataclass(frozen=True)
 class Holding:
-    """What one table (or the quarantine) holds. `newest_at`: of its events; in the quarantine, of their arrival."""
+    """What one table (or the quarantine) holds.
+
+    `newest_at`: of its events; in the quarantine, of their arrival. It is of the files that hold no event of the
+    future, so that one that a wrong clock has dated does not hide for ever that nothing comes: `future_until` is the
+    newest of those, if there are any.
+    """
 
     rows: int
     files: int
     bytes: int
     duplicates: int
     newest_at: datetime | None
+    future_until: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -86,10 +93,11 @@ def collect(store: Store) -> Status:
     # in both.
     past = history.load(store)
     totals = past.totals
-    holdings = _holdings(past.base.read(store), past.manifests, totals.tables)
+    at = datetime.now(UTC)
+    holdings = _holdings(past.base.read(store), past.manifests, totals.tables, at)
     return Status(
         lake=store.uri("").rstrip("/"),
-        at=datetime.now(UTC),
+        at=at,
         epochs=past.committed,
         committed_at=_committed_at(store, past),
         totals=totals,
@@ -104,7 +112,7 @@ def collect(store: Store) -> Status:
 
 
 def _holdings(
-    older: pa.Table, manifests: Iterable[Manifest], counts: dict[str, TableCount]
+    older: pa.Table, manifests: Iterable[Manifest], counts: dict[str, TableCount], at: datetime
 ) -> dict[str, Holding]:
     recent = [
         {"table": file.table, "rows": file.rows, "bytes": file.bytes, "max_timestamp": file.max_timestamp}
@@ -114,8 +122,12 @@ def _holdings(
     columns = ["table", "rows", "bytes", "max_timestamp"]
     schema = pa.schema([checkpoint.FILES.field(name) for name in columns])
     files = pa.concat_tables([older.select(columns), pa.Table.from_pylist(recent, schema)])
+    is_future = pc.greater(files["max_timestamp"], pa.scalar(at, schema.field("max_timestamp").type))
+    nothing = pa.scalar(None, schema.field("max_timestamp").type)
+    files = files.append_column("past", pc.if_else(is_future, nothing, files["max_timestamp"]))
+    files = files.append_column("future", pc.if_else(is_future, files["max_timestamp"], nothing))
     sums = files.group_by("table").aggregate(
-        [("rows", "sum"), ("rows", "count"), ("bytes", "sum"), ("max_timestamp", "max")]
+        [("rows", "sum"), ("rows", "count"), ("bytes", "sum"), ("past", "max"), ("future", "max")]
     )
     return {
         each["table"]: Holding(
@@ -123,7 +135,8 @@ def _holdings(
             files=each["rows_count"],
             bytes=each["bytes_sum"],
             duplicates=counts[each["table"]].duplicates,
-            newest_at=each["max_timestamp_max"],
+            newest_at=each["past_max"],
+            future_until=each["future_max"],
         )
         for each in sorted(sums.to_pylist(), key=lambda each: str(each["table"]))
     }
@@ -221,6 +234,18 @@ def to_text(found: Status) -> Iterator[str]:
     rows += [("retained", copies)]
     for label, text in rows:
         yield f"{label:<11} {text}"
+    for name, each in found.tables.items():
+        if each.future_until:
+            yield (
+                f"CLOCK       {name} holds events of the future, up to {iso(each.future_until)}: files with such "
+                "events do not count for its newest event and its lag"
+            )
+    ahead = [name for name, position in totals.subscriptions.items() if position.covered_until > found.at]
+    for name in sorted(ahead):
+        yield (
+            f"CLOCK       {name} says that it has everything until {iso(totals.subscriptions[name].covered_until)}, "
+            "which lies in the future: a machine's clock was wrong; nothing is believed beyond now"
+        )
     for segment in found.unreadable:
         yield f"UNREADABLE  {segment.key}: {segment.rows:,} deliveries are in no table: {segment.reason}"
     yield from map(str, found.gaps)
@@ -250,6 +275,7 @@ def _holding_json(found: Status, holding: Holding) -> dict[str, Any]:
     return {
         **asdict(holding),
         "newest_at": _iso(holding.newest_at),
+        "future_until": _iso(holding.future_until),
         "lag_seconds": _lag(found, holding.newest_at),
     }
 

@@ -2,11 +2,17 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
+from urllib.parse import quote
 
+from wgtwo_pipeline.errors import ConfigurationError
 from wgtwo_pipeline.events.api import HISTORY, Method, Start, Terms
 from wgtwo_pipeline.lake.store import LakeLocation
 from wgtwo_pipeline.service.settings import Service
 from wgtwo_pipeline.service.transport import SILENT_SECONDS
+
+_MOST_NAME_BYTES: Final = 200
+"""File systems take names of 255 bytes; the API, the method and the separators stand before it."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,15 @@ class Subscription:
     linger_seconds: float
     start: Start
     history_seconds: float
+
+    def __post_init__(self) -> None:
+        name = self.durable_name or self.queue_name
+        if len(quote(name, safe="")) > _MOST_NAME_BYTES:
+            option = "--durable-name" if self.durable_name else "--queue-name"
+            raise ConfigurationError(
+                f"{option} {name[:20]}… is too long to name a folder of the lake by: use at most "
+                f"{_MOST_NAME_BYTES} ASCII letters and digits; each byte of any other character counts as three"
+            )
 
     @property
     def terms(self) -> Terms:

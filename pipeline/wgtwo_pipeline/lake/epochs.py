@@ -52,11 +52,16 @@ class Limits:
 
 
 def waiting(store: Store, past: history.History, until: datetime) -> bool:
-    """Whether there is something to publish: an open epoch, or segments from before `until` worth one."""
+    """Whether there is something to publish: an open epoch, or segments from before `until` worth one.
+
+    One whose name lies in the future was written by a clock that was ahead: it waits as well.
+    """
     if history.open_epoch(store, past):
         return True
-    names = (journal.SegmentName.parse(info.key) for info in history.backlog(store, past))
-    older = (name for name in names if name.created_at <= until)
+    now = datetime.now(UTC)
+    named = ((info.modified, journal.SegmentName.parse(info.key)) for info in history.backlog(store, past))
+    # The store's clock is another one where it is not this machine's.
+    older = (name for came, name in named if not until < min(came, name.created_at) <= now)
     return any(name.rows or number >= _MANY_HEARTBEATS for number, name in enumerate(older, 1))
 
 

@@ -5,11 +5,14 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from wgtwo_pipeline.errors import ConfigurationError, LakeError
 from wgtwo_pipeline.lake import lake_format
 from wgtwo_pipeline.lake.store import LakeLocation, Store
+
+_SCHEMES = ("s3", "file")
+"""What no folder is called: `s3:/bucket` is a slip of the pen."""
 
 
 def open_store(location: LakeLocation) -> Store:
@@ -41,17 +44,33 @@ def open_to_read(location: LakeLocation) -> Store:
 
 
 def _absolute(location: LakeLocation) -> LakeLocation:
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", location.url)
-    match scheme and scheme[1].lower():
-        case "s3":
+    url = location.url
+    scheme, colon, rest = url.partition(":")
+    match scheme.lower() if colon and (rest.startswith("//") or scheme.lower() in _SCHEMES) else None:
+        case "s3" if rest.startswith("//"):
             return location
-        case None | "file":
-            path = unquote(urlsplit(location.url).path) if scheme else location.url
-            if not path:
-                raise ConfigurationError("--lake is empty: name a folder or s3://bucket/prefix")
-            return replace(location, url=str(Path(path).expanduser().absolute()))
+        case "file":
+            path = _path_of_file_url(url, rest)
+        case None:
+            path = url
         case _:
-            raise ConfigurationError(f"--lake {location.url}: name a folder or s3://bucket/prefix")
+            raise ConfigurationError(f"--lake {url}: name a folder such as ./lake, or s3://bucket/prefix")
+    if not path:
+        raise ConfigurationError("--lake is empty: name a folder or s3://bucket/prefix")
+    return replace(location, url=str(Path(path).expanduser().absolute()))
+
+
+def _path_of_file_url(url: str, rest: str) -> str:
+    """The path in `file:///path` or `file:/path`, with all that follows: folders may have `#` and `?` in their names.
+
+    Dropping a host silently would make another folder of what was meant as a relative one.
+    """
+    found = re.fullmatch(r"(?://(?:localhost)?(?=/)|(?!//))(/.*)", rest, re.DOTALL)
+    if found is None:
+        named = rest.removeprefix("//")
+        right = named if named.startswith((".", "~")) else f"file:///{named}, or ./{named}"
+        raise ConfigurationError(f"--lake {url} names a host, not a folder: write {right}")
+    return unquote(found[1])
 
 
 @functools.cache

@@ -45,21 +45,35 @@ class Gap:
 def covered_until(store: Store, subscription: str) -> datetime | None:
     """Up to when everything the server sent to this subscription is in the lake; None if nothing ever was.
 
-    Reads the names in the journal, one segment and the newest manifests. Raises LakeError.
+    Never beyond now: what a machine whose clock was ahead has written proves nothing of the time since. Reads the
+    names in the journal, one segment and the newest manifests. Raises LakeError.
     """
-    found = _newest_in_journal(store, subscription)
+    now = datetime.now(UTC)
+    found = _newest_in_journal(store, subscription, now)
     # After the journal: what was published and deleted from it meanwhile is in the manifests now.
     past = history.load(store).subscriptions.get(subscription)
-    return max((time for time in (found, past.covered_until if past else None) if time), default=None)
+    published = past.covered_until if past else None
+    if published and published > now:
+        published = None if found else now
+    return max((time for time in (found, published) if time), default=None)
 
 
-def _newest_in_journal(store: Store, subscription: str) -> datetime | None:
-    """By the newest segment that can be read; one that cannot must not keep a subscription from starting."""
-    keys = [info.key for info in journal.segments(store, subscription)]
-    for key in reversed(keys):
-        for _, found in journal.read(store, [key]):
+def _newest_in_journal(store: Store, subscription: str, now: datetime) -> datetime | None:
+    """By the newest segment that can be read; one that cannot must not keep a subscription from starting.
+
+    Of one that speaks of the future, the store's own clock says when it came, if that was not ahead as well.
+    """
+    segments = list(journal.segments(store, subscription))
+    for info in reversed(segments):
+        for _, found in journal.read(store, [info.key]):
             if isinstance(found, journal.Segment):
-                return found.covered_until
+                covered = (
+                    min(found.covered_until, info.modified)
+                    if found.covered_until > now
+                    else found.covered_until
+                )
+                if covered <= now:
+                    return covered
     return None
 
 

@@ -121,8 +121,9 @@ class S3Access:
     """One process's way to one bucket. Clients are made when needed; nothing here is to be pickled."""
 
     def __init__(self, location: LakeLocation) -> None:
-        parts = urlsplit(location.url)
-        self.bucket, self.prefix = parts.netloc, parts.path.strip("/")
+        # Not as a URL: `#` and `?` belong to the key.
+        self.bucket, _, prefix = location.url[len("s3://") :].partition("/")
+        self.prefix = prefix.strip("/")
         if not re.fullmatch(r"[A-Za-z0-9._-]+", self.bucket):
             raise ConfigurationError(f"--lake {location.url}: name a bucket, as in s3://bucket/prefix")
         endpoint = urlsplit(location.s3_endpoint or "https://aws")
