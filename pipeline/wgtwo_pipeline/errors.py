@@ -55,5 +55,9 @@ class ServiceError(PipelineError):
     """The event service refused something in a way that trying again cannot mend."""
 
 
+class CatalogError(PipelineError):
+    """A catalog of tables cannot be reached, or refused a commit; the same call may succeed later."""
+
+
 class JobError(PipelineError):
     """A job of a cluster failed, or could not be submitted; the same job may succeed later."""

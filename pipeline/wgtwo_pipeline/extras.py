@@ -1,6 +1,6 @@
 """The extras: packages that only some commands need. What is missing is named by the error, with what to type.
 
-A plain `pip install wgtwo-pipeline` brings them all; a worker, which only ingests and publishes, can do without.
+A plain `pip install wgtwo-pipeline` brings all but `iceberg`; a worker, which ingests and publishes, does without.
 """
 
 import importlib.util
@@ -9,6 +9,7 @@ from typing import Final
 from wgtwo_pipeline.errors import ConfigurationError
 
 EXTRAS: Final = {
+    "iceberg": ("pyiceberg",),
     "query": ("duckdb", "fsspec"),
     "sandbox": ("cryptography", "grpc_health", "grpc_reflection"),
 }

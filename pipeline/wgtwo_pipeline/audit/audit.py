@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from wgtwo_pipeline.audit import epochs, objects
+from wgtwo_pipeline.audit import epochs, objects, registered
 from wgtwo_pipeline.audit.epochs import Ledger
 from wgtwo_pipeline.audit.findings import MOST_FINDINGS, Findings
 from wgtwo_pipeline.audit.settings import Auditing
@@ -46,6 +46,7 @@ def examine(store: Store, *, deep: bool = False) -> tuple[Findings, Ledger]:
     complete = objects.check_retained(store, findings, ledger)
     objects.check_journal(store, findings, ledger)
     objects.check_descriptors(store, findings, ledger)
+    registered.check(store, findings, ledger)
     if deep:
         from wgtwo_pipeline.audit import rows  # brings DuckDB
 

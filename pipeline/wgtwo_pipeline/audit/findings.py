@@ -20,6 +20,7 @@ KINDS = {
     "changed_file": "an object is not what its manifest says",
     "wrong_manifest": "a manifest does not add up, or contradicts its seal",
     "wrong_checkpoint": "a checkpoint contradicts the manifests; delete it, it is only there for speed",
+    "wrong_catalog": "the Iceberg tables show something else than the manifests; delete iceberg/ and register again",
     "unreadable": "an object is not readable as what its name says",
 }
 

@@ -1,0 +1,138 @@
+"""Proves that the lake's Iceberg tables show what the manifests name, and hold no bound of a text.
+
+Reads the metadata as the format's specification says, with nothing of the code that wrote it.
+"""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import fastavro
+import pyarrow.compute as pc
+
+from wgtwo_pipeline.audit.epochs import Ledger, epoch_of
+from wgtwo_pipeline.audit.findings import Findings
+from wgtwo_pipeline.errors import CorruptError, NotFoundError
+from wgtwo_pipeline.lake import iceberg
+from wgtwo_pipeline.lake.iceberg import Standing
+from wgtwo_pipeline.lake.layout import QUARANTINE
+from wgtwo_pipeline.lake.manifest import manifest_key
+from wgtwo_pipeline.lake.store import Store
+
+_TEXTS = ("string", "binary")
+_DELETED = 2
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file as a table shows it. `bounded`: the ids of the columns whose least or greatest value is said."""
+
+    key: str
+    rows: int
+    bytes: int
+    bounded: frozenset[int]
+
+
+def check(store: Store, findings: Findings, ledger: Ledger) -> None:
+    """Each registered table's files are those of the manifests up to the epoch that it says."""
+    tables = sorted(name for name in ledger.totals.tables if name != QUARANTINE)
+    for name, standing in (iceberg.standings(store, tables) or {}).items():
+        where = iceberg.version_key(name, standing.version)
+        _check_epoch(store, findings, ledger, where, standing)
+        try:
+            entries = list(_entries(store, standing))
+        except (ValueError, KeyError, TypeError, EOFError, CorruptError, NotFoundError) as error:
+            findings.add("unreadable", where, f"what it refers to cannot be read: {error!r}")
+            continue
+        _check_files(findings, ledger, where, standing, entries)
+        _check_bounds(findings, where, standing, entries)
+        findings.proved["registered_files"] += len(entries)
+
+
+def _check_epoch(store: Store, findings: Findings, ledger: Ledger, where: str, standing: Standing) -> None:
+    if standing.registered_through <= ledger.committed:
+        return
+    try:
+        store.read(manifest_key(standing.registered_through))  # it may have been committed since
+    except NotFoundError:
+        what = f"shows the epochs up to {standing.registered_through:,}, committed are {ledger.committed:,}"
+        findings.add("wrong_catalog", where, what)
+
+
+def _check_files(
+    findings: Findings, ledger: Ledger, where: str, standing: Standing, entries: list[Entry]
+) -> None:
+    through = min(standing.registered_through, ledger.committed)
+    files = ledger.files.filter(pc.equal(ledger.files["table"], standing.table)).to_pylist()
+    expected = {file["key"]: file for file in files if (epoch_of(file["key"]) or 0) <= through}
+    shown: set[str] = set()
+    for entry in entries:
+        file = expected.get(entry.key)
+        if entry.key in shown:
+            findings.add("wrong_catalog", where, f"shows {entry.key} twice")
+        elif file is None:
+            after = (epoch_of(entry.key) or 0) > through  # committed since
+            findings.expect(after, "wrong_catalog", where, f"shows {entry.key}, which no manifest names")
+        elif (entry.rows, entry.bytes) != (file["rows"], file["bytes"]):
+            what = f"says that {entry.key} has {entry.rows:,} rows and {entry.bytes:,} bytes, not "
+            findings.add("wrong_catalog", where, f"{what}{file['rows']:,} and {file['bytes']:,}")
+        shown.add(entry.key)
+    for key in sorted(expected.keys() - shown):
+        findings.add("wrong_catalog", where, f"does not show {key}")
+
+
+def _check_bounds(findings: Findings, where: str, standing: Standing, entries: list[Entry]) -> None:
+    texts = {field["id"]: field["name"] for field in _fields(standing.metadata) if _is_text(field["type"])}
+    for number in sorted({number for entry in entries for number in entry.bounded if number in texts}):
+        what = f"says the least or greatest value of {texts[number]}, which may be a phone number"
+        findings.add("wrong_catalog", where, what)
+
+
+def _is_text(kind: Any) -> bool:
+    return kind in _TEXTS or not isinstance(kind, str)  # a list holds texts
+
+
+def _fields(metadata: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The columns of every schema that the table has or had."""
+    for schema in metadata["schemas"]:
+        for field in schema["fields"]:
+            yield field
+            if not isinstance(field["type"], str):
+                yield {
+                    "id": field["type"]["element-id"],
+                    "name": field["name"],
+                    "type": field["type"]["element"],
+                }
+
+
+def _entries(store: Store, standing: Standing) -> Iterator[Entry]:
+    """The files that the newest snapshot shows."""
+    current = standing.metadata.get("current-snapshot-id")
+    for snapshot in standing.metadata.get("snapshots", ()):
+        if snapshot["snapshot-id"] == current:
+            for manifest in _avro(store, snapshot["manifest-list"]):
+                for entry in _avro(store, manifest["manifest_path"]):
+                    if entry["status"] != _DELETED:
+                        yield _entry(store, entry["data_file"])
+
+
+def _entry(store: Store, file: dict[str, Any]) -> Entry:
+    bounds = [*(file["lower_bounds"] or ()), *(file["upper_bounds"] or ())]
+    return Entry(
+        key=_key(store, file["file_path"]),
+        rows=file["record_count"],
+        bytes=file["file_size_in_bytes"],
+        bounded=frozenset(bound["key"] for bound in bounds),
+    )
+
+
+def _avro(store: Store, location: str) -> Iterator[Any]:
+    return iter(fastavro.reader(io.BytesIO(store.read(_key(store, location)))))
+
+
+def _key(store: Store, location: str) -> str:
+    root = iceberg.location(store, "")
+    if not location.startswith(root):
+        raise CorruptError(f"{location} is outside of the lake")
+    return location[len(root) :]

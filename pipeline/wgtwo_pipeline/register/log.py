@@ -1,0 +1,70 @@
+"""The epochs' log as a catalog follows it: which files the epochs published, which ones erasures replaced."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+
+from wgtwo_pipeline.errors import CorruptError
+from wgtwo_pipeline.lake import layout
+from wgtwo_pipeline.lake.history import History
+from wgtwo_pipeline.lake.layout import QUARANTINE, FilePath
+from wgtwo_pipeline.lake.store import Store
+
+
+@dataclass(frozen=True, order=True)
+class Published:
+    """A file of a table, and the epoch that published it; in the log's order."""
+
+    epoch: int
+    key: str
+    day: date
+
+
+@dataclass(frozen=True)
+class Log:
+    """What the log says up to one moment. `files`: by table, of the epochs after `after`, in the log's order."""
+
+    epoch: int
+    erasure: int
+    after: int
+    files: dict[str, list[Published]] = field(default_factory=dict)
+    replaced: dict[str, int] = field(default_factory=dict)
+    """The files that erasures have replaced, by key: the last erasure that did."""
+
+    def replaced_of(self, table: str, through: int, erased: int) -> list[str]:
+        """The files of a table, of the epochs up to `through`, that erasures after `erased` have replaced."""
+        return sorted(
+            key
+            for key, erasure in self.replaced.items()
+            if erasure > erased and key.startswith(layout.folder(table)) and epoch_of(key) <= through
+        )
+
+
+def read(store: Store, past: History, after: int = 0) -> Log:
+    """The log up to `past`, without the files of the epochs up to `after`. Raises LakeError."""
+    log = Log(past.committed, 0, after)
+    for key, table, day in _files(store, past, after):
+        if table != QUARANTINE and epoch_of(key) > after:
+            log.files.setdefault(table, []).append(Published(epoch_of(key), key, day))
+    for files in log.files.values():
+        files.sort()
+    return log
+
+
+def epoch_of(key: str) -> int:
+    """The epoch that published this file of a table."""
+    path = FilePath.parse(key)
+    if path is None:
+        raise CorruptError(f"{key} is no table's file, although a manifest names it; restore that manifest")
+    return path.epoch
+
+
+def _files(store: Store, past: History, after: int) -> Iterator[tuple[str, str, date]]:
+    if past.base.epoch > after:
+        older = past.base.read(store).select(["key", "table", "date"])
+        for batch in older.to_batches():
+            for row in batch.to_pylist():
+                yield row["key"], row["table"], row["date"]
+    for manifest in past.manifests:
+        for file in manifest.files:
+            yield file.key, file.table, file.date
