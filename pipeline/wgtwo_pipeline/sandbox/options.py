@@ -164,4 +164,4 @@ def _options() -> tuple[Option, ...]:
 
 
 OPTIONS: tuple[Option, ...] = _options()
-"""Those that carry their own help: faults first, then how the service behaves. The others the command line names itself."""
+"""Those that carry their own help: faults first, then how the service behaves. The command line names the others."""
