@@ -7,7 +7,7 @@ import threading
 import pytest
 from fault_server import Fault, FaultServer
 from wgtwo_pipeline.errors import AlreadyExistsError, ConfigurationError, LakeError
-from wgtwo_pipeline.lake import s3
+from wgtwo_pipeline.lake import s3, s3_access, s3_puts
 from wgtwo_pipeline.lake.s3 import S3LakeStore
 from wgtwo_pipeline.lake.store import LakeLocation
 
@@ -45,7 +45,7 @@ def store(server, **more):
 
 @pytest.fixture(autouse=True)
 def _small_parts(monkeypatch):
-    monkeypatch.setattr(s3, "MULTIPART_BYTES", 3)
+    monkeypatch.setattr(s3_puts, "MULTIPART_BYTES", 3)
 
 
 def works(lake):
@@ -211,7 +211,7 @@ def test_a_role_that_comes_during_the_start(server, metadata, monkeypatch, showe
 
 def test_no_credentials_at_all(server, metadata, monkeypatch, showed):
     """Where none come, the start check ends with a sentence that names what to set."""
-    monkeypatch.setattr(s3, "CREDENTIALS_SECONDS", 0.1)
+    monkeypatch.setattr(s3_access, "AWAIT_CREDENTIALS_SECONDS", 0.1)
     with pytest.raises(LakeError, match="no credentials found: set AWS_ACCESS_KEY_ID") as error:
         store(server).check()
     showed(str(error.value))
@@ -247,7 +247,7 @@ def test_credentials_that_have_gone(
         monkeypatch.delenv(name)
     (tmp_path / "config").write_text(PROFILES)
     environment(AWS_PROFILE=profile, AWS_CONFIG_FILE=str(tmp_path / "config"))
-    monkeypatch.setattr(s3, "CREDENTIALS_SECONDS", 0.1)
+    monkeypatch.setattr(s3_access, "AWAIT_CREDENTIALS_SECONDS", 0.1)
     for action in (lambda lake: lake.check(), lambda lake: lake.create("a", b"x")):
         with pytest.raises(LakeError, match=sentence) as error:
             action(store(server))

@@ -1,7 +1,7 @@
 """A lake in a local folder: atomic and durable, by temporary file, fsync and hard link, or a rename to replace."""
 
 # Plain strings and os calls: pathlib costs as much as the system calls here.
-# ruff: noqa: PTH102, PTH104, PTH108, PTH112, PTH116, PTH123
+# ruff: noqa: PTH104, PTH108, PTH112, PTH116, PTH123
 
 import contextlib
 import errno
@@ -18,15 +18,11 @@ from wgtwo_pipeline.errors import AlreadyExistsError, ChangedError, LakeError, N
 from wgtwo_pipeline.lake import locks
 from wgtwo_pipeline.lake.folders import Folders, make_durable
 from wgtwo_pipeline.lake.store import LakeLocation, ObjectInfo, Opener, Protections, Tag
+from wgtwo_pipeline.lake.temporary import TEMPORARY, Temporary, same_content
 
 if TYPE_CHECKING:
     from fsspec.implementations.local import LocalFileSystem
     from typing_extensions import Buffer
-
-TEMPORARY = ".tmp"
-LOCK = f"{TEMPORARY}/replace.lock"
-LEFTOVER_SECONDS = 24 * 3600
-_COMPARE_BYTES = 1 << 20
 
 _FIXES = {
     errno.ENOSPC: "its disk is full: free space",
@@ -58,6 +54,7 @@ class LocalLakeStore:
         self._opened_by = opened_by
         self._root = location.url
         self._folders = Folders(location.url)
+        self._temporary = Temporary(location.url)
 
     def __repr__(self) -> str:
         return f"LocalLakeStore({self._root!r})"
@@ -70,7 +67,7 @@ class LocalLakeStore:
         view = memoryview(data).cast("B")
         self._path(key)
         try:
-            temporary = self._write_temporary(view)
+            temporary = self._temporary.write(view)
             try:
                 self._place(temporary, key, view)
             finally:
@@ -104,9 +101,9 @@ class LocalLakeStore:
         view = memoryview(data).cast("B")
         self._path(key)
         try:
-            temporary = self._write_temporary(view)
+            temporary = self._temporary.write(view)
             try:
-                with self._locked():
+                with self._temporary.locked():
                     return self._rename(temporary, key, view, unchanged)
             finally:
                 with contextlib.suppress(FileNotFoundError):
@@ -131,7 +128,7 @@ class LocalLakeStore:
         try:
             for key in keys:
                 path = self._path(key)
-                with contextlib.suppress(FileNotFoundError), self._locked():
+                with contextlib.suppress(FileNotFoundError), self._temporary.locked():
                     os.unlink(path)
                     folders.add(path.rpartition("/")[0])
             for folder in sorted(folders, reverse=True):
@@ -164,7 +161,7 @@ class LocalLakeStore:
                 os.scandir(self._root).close()
                 return
             make_durable(self._root)
-            self._remove_leftovers()
+            self._temporary.sweep()
         except FileExistsError as error:
             raise LakeError(f"lake {self._root} is not a folder: name another with --lake") from error
         except OSError as error:
@@ -188,8 +185,7 @@ class LocalLakeStore:
     def check_replace(self) -> None:
         """See `Store.check_replace`: what it needs here is that locks work."""
         try:
-            self._make_temporary()
-            exclusive = locks.is_exclusive(f"{self._root}/{LOCK}")
+            exclusive = self._temporary.locks_are_exclusive()
         except OSError as error:
             raise self._lake_error(error) from error
         if not exclusive:
@@ -215,35 +211,6 @@ class LocalLakeStore:
             raise ValueError(f"not a key: {key!r}")
         return f"{self._root}/{key}"
 
-    def _write_temporary(self, view: memoryview) -> str:
-        path = f"{self._root}/{TEMPORARY}/{os.getpid()}-{secrets.token_hex(8)}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        try:
-            descriptor = os.open(path, flags, 0o644)
-        except FileNotFoundError:
-            self._make_temporary()
-            descriptor = os.open(path, flags, 0o644)
-        try:
-            while view:
-                view = view[os.write(descriptor, view) :]
-            os.fsync(descriptor)
-        except BaseException:
-            os.unlink(path)
-            raise
-        finally:
-            os.close(descriptor)
-        return path
-
-    def _make_temporary(self) -> None:
-        # Never the root itself: it may be a disk that is not mounted now.
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(f"{self._root}/{TEMPORARY}")
-
-    def _locked(self) -> contextlib.AbstractContextManager[None]:
-        """Hold off all others who replace or delete. Raises FileNotFoundError without a root."""
-        self._make_temporary()
-        return locks.locked(f"{self._root}/{LOCK}")
-
     def _rename(self, temporary: str, key: str, view: memoryview, unchanged: Tag) -> Tag:
         """Give the finished file the place of the one that was read; under the lock."""
         path = self._path(key)
@@ -254,7 +221,7 @@ class LocalLakeStore:
         if locks.tag(there) == unchanged:
             locks.date_after(temporary, there)
             os.rename(temporary, path)
-        elif not _same_content(path, view):
+        elif not same_content(path, view):
             raise ChangedError(key)
         # Also when it was there: whoever replaced it may not have come to this line yet.
         self._folders.sync(path.rpartition("/")[0])
@@ -266,7 +233,7 @@ class LocalLakeStore:
         folder = path.rpartition("/")[0]
         for attempt in range(50):
             try:
-                if not self._link(temporary, path) and not _same_content(path, view):
+                if not self._link(temporary, path) and not same_content(path, view):
                     raise AlreadyExistsError(key)
                 break
             except FileNotFoundError:
@@ -319,28 +286,9 @@ class LocalLakeStore:
                     modified = datetime.fromtimestamp(status.st_mtime, UTC)
                     yield ObjectInfo(key, status.st_size, modified)
 
-    def _remove_leftovers(self) -> None:
-        oldest = time.time() - LEFTOVER_SECONDS
-        with contextlib.suppress(FileNotFoundError), os.scandir(f"{self._root}/{TEMPORARY}") as scan:
-            for entry in scan:
-                with contextlib.suppress(FileNotFoundError):
-                    if entry.stat().st_mtime < oldest and not LOCK.endswith(entry.name):
-                        os.unlink(entry.path)
-
     def _lake_error(self, error: OSError) -> LakeError:
         if error.errno == errno.ENOENT and not os.path.isdir(self._root):
             fix = "the folder does not exist: mount its disk, or create it and start again"
         else:
             fix = _FIXES.get(error.errno or 0, f"{error.strerror or error}")
         return LakeError(f"lake {self._root}: {fix}")
-
-
-def _same_content(path: str, view: memoryview) -> bool:
-    with open(path, "rb", buffering=0) as file:
-        if os.fstat(file.fileno()).st_size != len(view):
-            return False
-        while chunk := file.read(_COMPARE_BYTES):
-            if chunk != bytes(view[: len(chunk)]):
-                return False
-            view = view[len(chunk) :]
-        return not view

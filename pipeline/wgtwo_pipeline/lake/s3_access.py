@@ -2,6 +2,7 @@
 
 import logging
 import re
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -29,10 +30,12 @@ from obstore.store import S3Store
 
 from wgtwo_pipeline import trust
 from wgtwo_pipeline.errors import ConfigurationError, LakeError
-from wgtwo_pipeline.lake.store import LakeLocation
+from wgtwo_pipeline.lake.store import LakeLocation, Tag
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+_LOG = logging.getLogger(__name__)
 
 for _name in ("boto3", "botocore", "urllib3"):
     # Their debug texts hold signed headers, their info is noise.
@@ -44,6 +47,7 @@ for _name in ("botocore.credentials", "botocore.tokens"):
 # botocore renews credentials from 15 minutes before they expire; asking every minute keeps ours as fresh.
 # object_store asks again when less than 5 minutes are left.
 _CREDENTIALS_SECONDS = 6 * 60
+AWAIT_CREDENTIALS_SECONDS = 10.0
 
 _FIXES = {
     "NoSuchBucket": "the bucket does not exist: create it with `python infra/create_bucket.py` or name another"
@@ -216,6 +220,33 @@ class S3Access:
             s3_express=False,
             **(_CHECKSUMS if checksums else {}),
         )
+
+    def full(self, key: str) -> str:
+        """A key of the lake as the bucket knows it."""
+        return f"{self.prefix}/{key}".removeprefix("/")
+
+    def tag(self, e_tag: str | None) -> Tag:
+        """The tag of an object as the server has named it."""
+        if not e_tag:
+            raise LakeError(
+                f"lake {self.name}: the server at {self.endpoint} names no ETag, without which"
+                " nothing can be replaced safely: use another"
+            )
+        return Tag(e_tag)
+
+    def await_credentials(self) -> None:
+        """A role's credentials may come some seconds after the process has started: they are waited for so long."""
+        deadline = time.monotonic() + AWAIT_CREDENTIALS_SECONDS
+        told = False
+        while not self.has_credentials() and time.monotonic() < deadline:
+            if not told:
+                _LOG.warning(
+                    "lake %s: no credentials yet; asking again for %.0f s",
+                    self.name,
+                    AWAIT_CREDENTIALS_SECONDS,
+                )
+                told = True
+            time.sleep(0.5)
 
     def has_credentials(self) -> bool:
         """Return whether boto3's chain finds any now; asked again each time until it does."""

@@ -24,7 +24,7 @@ def lake(request, tmp_path):
 @pytest.fixture
 def small_parts(monkeypatch):
     """Objects of a few bytes are put in parts where a store does so."""
-    monkeypatch.setattr("wgtwo_pipeline.lake.s3.MULTIPART_BYTES", 3)
+    monkeypatch.setattr("wgtwo_pipeline.lake.s3_puts.MULTIPART_BYTES", 3)
 
 
 def test_replaces_what_was_read(lake):

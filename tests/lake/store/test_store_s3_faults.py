@@ -74,7 +74,7 @@ def test_object_deleted_before_the_look(server, lake):
 
 def test_multipart_complete_that_fails_within_200(server, lake, monkeypatch):
     """A completion answered by 200 with an error, or not at all, is settled as a put is; uploads are aborted."""
-    monkeypatch.setattr("wgtwo_pipeline.lake.s3.MULTIPART_BYTES", 3)
+    monkeypatch.setattr("wgtwo_pipeline.lake.s3_puts.MULTIPART_BYTES", 3)
     for number, fault in enumerate(
         [Fault("POST", 200, "InternalError"), Fault("POST", 0), Fault("POST", 0, done=True, times=2)]
     ):
