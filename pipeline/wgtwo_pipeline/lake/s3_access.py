@@ -1,9 +1,8 @@
-"""How S3 is reached: boto3's session for credentials, region and endpoint; its errors as sentences."""
+"""How S3 is reached: boto3's session for credentials, region and endpoint."""
 
 import logging
 import re
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import SplitResult, urlsplit
@@ -11,25 +10,13 @@ from urllib.parse import SplitResult, urlsplit
 import boto3
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    CredentialRetrievalError,
-    HTTPClientError,
-    LoginError,
-    MetadataRetrievalError,
-    NoCredentialsError,
-    PartialCredentialsError,
-    SSLError,
-    SSOError,
-    TokenRetrievalError,
-)
-from botocore.exceptions import ConnectionError as BotoConnectionError
+from botocore.exceptions import BotoCoreError, NoCredentialsError
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from wgtwo_pipeline import trust
 from wgtwo_pipeline.errors import ConfigurationError, LakeError
+from wgtwo_pipeline.lake.s3_faults import Fault, Faults
 from wgtwo_pipeline.lake.store import LakeLocation, Tag
 
 if TYPE_CHECKING:
@@ -49,54 +36,8 @@ for _name in ("botocore.credentials", "botocore.tokens"):
 _CREDENTIALS_SECONDS = 6 * 60
 AWAIT_CREDENTIALS_SECONDS = 10.0
 
-_FIXES = {
-    "NoSuchBucket": "the bucket does not exist: create it with `python infra/create_bucket.py` or name another"
-    " with --lake",
-    "AccessDenied": "access denied: grant this identity what infra/iam-*.json list",
-    "InvalidAccessKeyId": "the access key is not known there: check AWS_ACCESS_KEY_ID, AWS_PROFILE or ~/.aws,"
-    " and --s3-endpoint",
-    "SignatureDoesNotMatch": "the secret access key is wrong: check AWS_SECRET_ACCESS_KEY, AWS_PROFILE or"
-    " ~/.aws",
-    "InvalidToken": "the session token is not valid: renew the credentials",
-    "TokenRefreshRequired": "the session token must be renewed: renew the credentials",
-    "ExpiredToken": "the credentials have expired: renew them (aws sso login, or a new session token)",
-    "RequestTimeTooSkewed": "this machine's clock differs too much from the server's: synchronise it (NTP)",
-    "PermanentRedirect": "the bucket is in another region: name it with --s3-region",
-    "AuthorizationHeaderMalformed": "the bucket is in another region: name it with --s3-region",
-    "IllegalLocationConstraintException": "the bucket is in another region: name it with --s3-region",
-    "InvalidBucketName": "the bucket's name is not valid: name another with --lake",
-    "NotImplemented": "the server cannot do what was asked: use another server",
-    "InvalidObjectState": "it is archived: restore it, and except epochs/, checkpoints/ and descriptors/ from the"
-    " lifecycle rule that archives",
-    "QuotaExceeded": "the quota is used up: raise it",
-    "NoSuchUpload": "an upload was removed while it ran: try again",
-}
-# Trying again helps with these although they are 4xx, or have a fix.
-_TRANSIENT = {
-    "RequestTimeout",
-    "IncompleteBody",
-    "ExpiredToken",
-    "OperationAborted",
-    # Gone between two looks: a put, whose parts or whose rival were removed, begins anew.
-    "NoSuchUpload",
-    "NoSuchKey",
-}
-_TRANSIENT_STATUS = {408, 409, 425, 429}
 _NOBODY = {"aws_access_key_id": "-", "aws_secret_access_key": "-"}
 _CHECKSUMS: Any = {"checksum_algorithm": "sha256"}
-_NO_CREDENTIALS = (
-    "no credentials found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or give this"
-    " machine a role"
-)
-_CREDENTIAL_ERRORS = (
-    CredentialRetrievalError,
-    LoginError,
-    MetadataRetrievalError,
-    PartialCredentialsError,
-    SSOError,
-    TokenRetrievalError,
-)
-_BROKEN = {"Connect": "cannot connect", "Timeout": "no answer in time"}
 
 
 class S3Credential(TypedDict):
@@ -106,19 +47,6 @@ class S3Credential(TypedDict):
     secret_access_key: str
     token: str | None
     expires_at: datetime | None
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What an S3 error says, without anything secret: facts, the fix if known, whether to try again."""
-
-    facts: str
-    fix: str | None
-    transient: bool
-    code: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.fix} ({self.facts})" if self.fix else self.facts
 
 
 class S3Access:
@@ -137,11 +65,10 @@ class S3Access:
         self._location = location
         self._path_style = location.s3_endpoint is not None
         self._credentials: Any = None
-        self._no_credentials = Fault("no credentials", _NO_CREDENTIALS, transient=True)
         try:
             core = botocore.session.get_session()
             self._session = boto3.Session(botocore_session=core, region_name=location.s3_region)
-            self._profile = core.get_config_variable("profile")
+            profile = core.get_config_variable("profile")
             named = core.get_config_variable("ca_bundle")
             self._ca_bundle = trust.checked(named, "AWS_CA_BUNDLE") if named else trust.bundle()
             # Where the bucket is can be said without the credentials, which may not be there yet.
@@ -149,6 +76,7 @@ class S3Access:
         except BotoCoreError as error:
             raise LakeError(f"lake {self.name}: {error}") from None
         self.endpoint: str = meta.endpoint_url
+        self._faults = Faults(self.endpoint, profile or "default")
         # The endpoint can also come from the environment or ~/.aws/config.
         self._path_style = ".amazonaws.com" not in self.endpoint
         self.region: str = "us-east-1" if meta.region_name == "aws-global" else meta.region_name
@@ -254,7 +182,7 @@ class S3Access:
             try:
                 self._credentials = self._session.get_credentials()
             except BotoCoreError as error:
-                self._no_credentials = self._of_credentials(error)
+                self._faults.note_credentials(error)
         return self._credentials is not None
 
     def _credential(self) -> S3Credential:
@@ -263,7 +191,7 @@ class S3Access:
         try:
             frozen = self._credentials.get_frozen_credentials()
         except BotoCoreError as error:
-            self._no_credentials = self._of_credentials(error)
+            self._faults.note_credentials(error)
             self._credentials = None  # whoever logs in again is seen by a new one
             raise LakeError("no credentials") from None
         return {
@@ -275,80 +203,4 @@ class S3Access:
 
     def fault(self, error: Exception) -> Fault:
         """Return what an exception of boto3 or obstore means."""
-        if isinstance(error, ClientError):
-            code = str(error.response.get("Error", {}).get("Code", ""))
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            return self._answer(status, code)
-        if isinstance(error, SSLError):
-            return self._untrusted()
-        if isinstance(error, (BotoConnectionError, HTTPClientError)):
-            return self._broken("Timeout" if "Timeout" in type(error).__name__ else "Connect")
-        if isinstance(error, NoCredentialsError):
-            return self._no_credentials
-        if isinstance(error, _CREDENTIAL_ERRORS):
-            return self._of_credentials(error)
-        if isinstance(error, BotoCoreError):
-            return self._not_s3(type(error).__name__)
-        return self._of_obstore(str(error))
-
-    def _of_obstore(self, text: str) -> Fault:
-        # object_store's errors are only text: an HTTP status and S3's error document, or a kind of failure.
-        code = re.search(r"<Code>(\w+)</Code>|\(code: (\w+)\)", text)
-        status = re.search(r"status code: (\d{3})", text)
-        if "redirect without LOCATION" in text:
-            return self._answer(301, "PermanentRedirect")
-        if code or status:
-            return self._answer(int(status[1]) if status else 200, (code[1] or code[2]) if code else "")
-        if "credential provider" in text:
-            return self._no_credentials
-        if "certificate" in text.lower():
-            said = re.search(r"invalid peer certificate: ([\w()]+)", text)
-            return self._untrusted(said[1] if said else "")
-        kind = re.search(r"kind: (\w+)", text)
-        if kind:
-            return self._broken(kind[1])
-        # Success without what belongs to it: an error in an answer of 200, or another kind of server.
-        return Fault("an answer of 200 without its content", self._wrong_server(), True)
-
-    def _answer(self, status: int, code: str) -> Fault:
-        transient = (
-            status >= 500
-            or status < 300  # an error within an answer of success
-            or status in _TRANSIENT_STATUS
-            or code in _TRANSIENT
-        ) and code != "NotImplemented"
-        fix = _FIXES.get(code)
-        if fix is None and not transient:
-            if status == 403:
-                fix = _FIXES["AccessDenied"]
-            elif not code or code.isdigit():
-                return self._not_s3(f"HTTP {status}")
-        return Fault(f"HTTP {status} {code}".rstrip(), fix, transient, code)
-
-    def _of_credentials(self, error: Exception) -> Fault:
-        """What is wrong with the credentials; what a process or an endpoint said of it may hold secrets."""
-        profile = self._profile or "default"
-        if isinstance(error, SSOError | TokenRetrievalError):
-            fix = f"the SSO session has expired: aws sso login --profile {profile}"
-        elif isinstance(error, LoginError):
-            fix = f"the session has expired: aws login --profile {profile}"
-        elif isinstance(error, CredentialRetrievalError):
-            provider = getattr(error, "kwargs", {}).get("provider", "the provider")
-            fix = f"{provider} of the profile {profile} gives no credentials: run it by hand, or name another profile"
-        else:
-            fix = _NO_CREDENTIALS
-        return Fault(f"no credentials: {type(error).__name__}", fix, True)
-
-    def _untrusted(self, said: str = "") -> Fault:
-        facts = f"TLS failed: {said}" if said else "TLS failed"
-        return Fault(facts, f"check {self.endpoint}, and AWS_CA_BUNDLE for a private authority", True)
-
-    def _broken(self, kind: str) -> Fault:
-        fix = f"check the network, {self.endpoint} and --s3-endpoint"
-        return Fault(_BROKEN.get(kind, "the connection broke"), fix, True)
-
-    def _not_s3(self, facts: str) -> Fault:
-        return Fault(facts, self._wrong_server(), False)
-
-    def _wrong_server(self) -> str:
-        return f"{self.endpoint} does not answer as S3 does: check --s3-endpoint"
+        return self._faults.of(error)
