@@ -16,6 +16,7 @@ DESCRIBED = [
     ("s3-region", LAKE, None),
     ("endpoint", INGEST, None),
     ("plaintext", INGEST, "false"),
+    ("transport", INGEST, "http2"),
     ("ca-file", INGEST, None),
     ("token-url", INGEST, "https://id.wgtwo.com/oauth2/token"),
     ("client-id", INGEST, None),

@@ -156,6 +156,14 @@ SECTIONS: Final = (
             ),
             Option("plaintext", INGEST, "flag", "false", "connect without TLS"),
             Option(
+                "transport",
+                INGEST,
+                "choice",
+                "http2",
+                "what speaks gRPC to the service: http2 is made for this, grpc is grpcio, to compare with",
+                choices=("http2", "grpc"),
+            ),
+            Option(
                 "ca-file",
                 INGEST,
                 "path",

@@ -33,13 +33,15 @@ class Publishing:
 class Config:
     """Everything a command needs. A group that the command has no options for holds the defaults.
 
-    `service` is None where there is nothing to connect to; `run` starts a sandbox inside then. `beam_args` are
+    `service` is None where there is nothing to connect to; `run` starts a sandbox inside then. `transport` is the
+    client that speaks to it, whichever it is (`Service.transport`). `beam_args` are
     what Beam's PipelineOptions take, always with `--runner`.
     """
 
     command: str
     lake: LakeLocation
     service: Service | None
+    transport: str
     subscription: Subscription
     stopping: Stopping
     publishing: Publishing

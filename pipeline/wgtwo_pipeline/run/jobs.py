@@ -6,6 +6,7 @@ import secrets
 import signal
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -114,7 +115,7 @@ class _Branch(beam.PTransform):
 
 def _ingest_settings(config: Config, service: Service) -> IngestSettings:
     return IngestSettings(
-        service=service,
+        service=replace(service, transport=config.transport),
         lake=config.lake,
         terms=config.subscription.terms,
         start=config.subscription.start,

@@ -22,7 +22,7 @@ from authlib.integrations.requests_client import OAuth2Session
 from wgtwo_pipeline import trust
 from wgtwo_pipeline.errors import PipelineError, ServiceError
 from wgtwo_pipeline.service import diagnose
-from wgtwo_pipeline.service.settings import OAuth
+from wgtwo_pipeline.service.settings import OAuth, is_loopback
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +93,11 @@ class TokenSource:
             return self._renewed().value
         finally:
             self._lock.release()
+
+    def at_hand(self) -> str | None:
+        """A token for which nobody has to wait; None if there is none."""
+        token = self._token
+        return token.value if token is not None and self._monotonic() < token.refresh_at else None
 
     def accepted(self) -> None:
         """Notes that the service has accepted a token: the next refusal is a first one again."""
@@ -173,8 +178,10 @@ class TokenSource:
         ) as session:
             session.verify = trust.bundle()  # REQUESTS_CA_BUNDLE still wins
             session.register_compliance_hook("access_token_response", _as_the_standard_says)
+            # What stays on this machine goes through no proxy, whatever the environment says.
+            proxies = {"no_proxy": "*"} if is_loopback(urlsplit(oauth.token_url).hostname or "") else None
             answer: dict[str, Any] = session.fetch_token(
-                oauth.token_url, grant_type="client_credentials", allow_redirects=False
+                oauth.token_url, grant_type="client_credentials", allow_redirects=False, proxies=proxies
             )
             return answer
 

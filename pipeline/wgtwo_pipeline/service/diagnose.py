@@ -4,13 +4,12 @@ gRPC calls both UNAVAILABLE, often with the same words, so this asks the other s
 plain TLS or HTTP/2 client would, and says in one sentence what to change; or nothing if waiting may help.
 """
 
-import os
 import socket
 import ssl
-import urllib.request
 from typing import Final
 
 from wgtwo_pipeline import trust
+from wgtwo_pipeline.service.proxy import proxy_for
 from wgtwo_pipeline.service.settings import Service, split_address
 
 _PROBE_SECONDS: Final = 3.0
@@ -56,7 +55,7 @@ def misconfiguration(service: Service) -> str | None:
     """
     host, port = split_address(service.target)
     host = host.strip("[]")
-    if _proxied(host):
+    if proxy_for(service.target) is not None:
         return None
     if unresolvable(host):
         return f"there is no host named {host}: check --endpoint"
@@ -74,11 +73,6 @@ def unresolvable(host: str) -> bool:
     except UnicodeError:
         return True
     return False
-
-
-def _proxied(host: str) -> bool:
-    variables = ("grpc_proxy", "https_proxy", "http_proxy")
-    return any(map(os.environ.get, variables)) and not urllib.request.proxy_bypass(host)
 
 
 def _tls_problem(address: tuple[str, int], ca_file: str | None) -> str | None:

@@ -95,6 +95,8 @@ class Service:
     plaintext: bool = False
     ca_file: str | None = None
     oauth: OAuth | None = None
+    transport: str = "http2"
+    """Which client speaks to it: `http2` is ours, `grpc` is grpcio's."""
 
 
 def split_address(text: str) -> tuple[str, int | None]:

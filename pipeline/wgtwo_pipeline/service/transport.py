@@ -1,10 +1,10 @@
-"""Byte streams and calls: the seam between the project and a gRPC client library.
+"""Byte streams and calls: the seam between the project and whatever speaks gRPC.
 
-`Transport` and `Stream` say what a client library has to offer; `transport_grpc.py` is grpcio's, and another one may
-take its place. Payloads stay raw bytes in both directions: a deserializer that raises would kill the stream.
+`open.py` says what stands behind it. Payloads stay raw bytes in both directions: a deserializer that raises would
+kill the stream.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from wgtwo_pipeline.errors import PipelineError
@@ -30,6 +30,10 @@ class CallResult(NamedTuple):
     code: str
     detail: str
     response: bytes | None
+
+
+Done = Callable[[list[CallResult]], None]
+"""Gets the results of calls, in the order of their requests, once, in a thread that it must not hold up."""
 
 
 class StreamEndedError(PipelineError):
@@ -70,7 +74,11 @@ class Stream(Protocol):
 
 
 class Transport(Protocol):
-    """A connection to the event service. Threads may share it; processes may not: see `GrpcTransport`."""
+    """A way to the event service. Threads may share it; processes may not.
+
+    It owns threads and sockets that neither pickling nor `fork` carries over: a child opens its own, and is forked,
+    if at all, before its parent opens one.
+    """
 
     def stream(self, method: str, request: bytes) -> Stream:
         """Opens a server-streaming call such as `/wgtwo.events.v0.EventsService/Subscribe`.
@@ -78,13 +86,16 @@ class Transport(Protocol):
         Never blocks and never fails: whatever goes wrong ends the stream.
         """
 
-    def call_many(self, method: str, requests: Sequence[bytes], timeout_seconds: float) -> list[CallResult]:
-        """Makes all calls at once; returns their results in the order of the requests.
+    def start_many(self, method: str, requests: Sequence[bytes], timeout_seconds: float, done: Done) -> None:
+        """Makes all calls at once and returns; `done` gets their results within `timeout_seconds`, more or less.
 
-        Blocks for at most `timeout_seconds`; a call that has not ended by then is DEADLINE_EXCEEDED, which does
-        not say that the server did nothing. Never raises because a call failed. If the service refuses two
-        tokens in a row, the transport's streams end with the ServiceError that says so.
+        A call that has not ended by then is DEADLINE_EXCEEDED, which does not say that the server did nothing. Never
+        fails because a call does. If the service refuses two tokens in a row, the transport's streams end with the
+        ServiceError that says so.
         """
 
+    def call_many(self, method: str, requests: Sequence[bytes], timeout_seconds: float) -> list[CallResult]:
+        """As `start_many`, but blocks for the results and returns them."""
+
     def close(self) -> None:
-        """Ends all streams and calls. Idempotent."""
+        """Ends all streams, takes no more calls, and waits for nothing: calls under way may still end. Idempotent."""

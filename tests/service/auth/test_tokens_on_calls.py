@@ -1,6 +1,7 @@
 """The token travels with the stream and with every call; a refused one is replaced, a second refusal is an error."""
 
 import pytest
+from clients import CLIENTS, transport_of
 from patience import PATIENCE_SECONDS, wait_until
 from token_servers import CALL, STREAM
 from wgtwo_pipeline.errors import ServiceError
@@ -9,9 +10,9 @@ from wgtwo_pipeline.service.settings import Service
 from wgtwo_pipeline.service.transport import StreamEndedError
 
 
-@pytest.fixture
-def transport(service, oauth):
-    transport = open_transport(Service(service.target, plaintext=True, oauth=oauth))
+@pytest.fixture(params=CLIENTS)
+def transport(request, service, oauth):
+    transport = transport_of(request.param, Service(service.target, plaintext=True, oauth=oauth))
     yield transport
     transport.close()
 

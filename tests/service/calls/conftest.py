@@ -1,19 +1,19 @@
-"""Callers to hold against each other: ours, and grpcio's as the reference for what gRPC means."""
+"""Callers to hold against each other: of all our clients, and grpcio's own as the reference for what gRPC means."""
 
 import contextlib
 import threading
 
 import grpc
 import pytest
+from clients import CLIENTS, Caller
 from patience import PATIENCE_SECONDS
 from scripted_server import ScriptedServer, self_signed
-from wgtwo_pipeline.service.calls import Caller
 from wgtwo_pipeline.service.settings import Service
 from wgtwo_pipeline.service.transport import CallResult
 
 
 class GrpcioCaller:
-    """The same as `Caller`, with grpcio's own client."""
+    """The same as `Caller`, as anybody would write it with grpcio."""
 
     def __init__(self, service: Service) -> None:
         if service.plaintext:
@@ -42,13 +42,20 @@ class GrpcioCaller:
             return CallResult(error.code().name, error.details(), None)
 
 
+@pytest.fixture(params=CLIENTS)
+def client(request):
+    """By the name that `--transport` has for it."""
+    return request.param
+
+
 @pytest.fixture
-def open_caller():
-    """Opens a caller of ours, or of another class; closes it afterwards."""
+def open_caller(client):
+    """Opens a caller of the client that is tested, or of another class; closes it afterwards."""
     with contextlib.ExitStack() as stack:
 
-        def open_caller(target, ca_file=None, kind=Caller):
-            caller = kind(Service(target, plaintext=ca_file is None, ca_file=ca_file))
+        def open_caller(target, ca_file=None, kind=None):
+            service = Service(target, plaintext=ca_file is None, ca_file=ca_file)
+            caller = kind(service) if kind else Caller(client, service)
             stack.callback(caller.close)
             return caller
 
@@ -62,7 +69,7 @@ def both(open_caller):
     def both(target, method, requests, timeout_seconds=PATIENCE_SECONDS, token=None, ca_file=None):
         ours, theirs = (
             open_caller(target, ca_file, kind).call_many(method, requests, timeout_seconds, token)
-            for kind in (Caller, GrpcioCaller)
+            for kind in (None, GrpcioCaller)
         )
         assert [(each.code, each.response) for each in ours] == [
             (each.code, each.response) for each in theirs

@@ -3,12 +3,10 @@
 import threading
 
 import pytest
+from clients import CLIENTS, transport_of
 from scripted_server import ScriptedServer, self_signed
 from wgtwo_pipeline.service.settings import Service
-from wgtwo_pipeline.service.streams import GrpcTransport
 from wgtwo_pipeline.service.transport import Transport
-
-IMPLEMENTATIONS = [GrpcTransport]
 
 
 @pytest.fixture
@@ -37,13 +35,19 @@ def tls_server(certificate):
     server.stop()
 
 
-@pytest.fixture(params=IMPLEMENTATIONS)
-def connect(request):
+@pytest.fixture(params=CLIENTS)
+def client(request):
+    """By the name that `--transport` has for it."""
+    return request.param
+
+
+@pytest.fixture
+def connect(client):
     """Opens a transport of each implementation; closes it afterwards."""
     opened: list[Transport] = []
 
     def connect(target: str, *, plaintext: bool = True, ca_file: str | None = None, **options) -> Transport:
-        opened.append(request.param(Service(target, plaintext, ca_file), **options))
+        opened.append(transport_of(client, Service(target, plaintext, ca_file), **options))
         return opened[-1]
 
     yield connect

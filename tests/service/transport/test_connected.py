@@ -1,8 +1,10 @@
 """A stream says whether it has reached the service: what is not heard from must not count as quiet."""
 
 import pytest
+from clients import transport_of
 from patience import PATIENCE_SECONDS, wait_until
 from scripted_server import STREAM, Relay
+from wgtwo_pipeline.service.settings import Service
 from wgtwo_pipeline.service.transport import StreamEndedError
 
 
@@ -51,10 +53,10 @@ def test_a_service_that_comes_late_is_noticed(connect, server, release):
     wait_until(lambda: second.connected)
 
 
-def test_the_connection_closes_only_when_nobody_watches_it(connect, server, monkeypatch):
+def test_grpcio_closes_its_connection_only_when_nobody_watches_it(server, monkeypatch):
     """grpcio's watching thread would print a traceback: what it is told by is private, so a release may move it."""
-    transport = connect(server.target)
-    channel = transport._channel
+    transport = transport_of("grpc", Service(server.target, plaintext=True))
+    channel = transport._client._channel
     watched = []
     close = channel.close
     monkeypatch.setattr(

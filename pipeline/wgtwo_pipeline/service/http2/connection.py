@@ -31,6 +31,9 @@ class Exchange:
 
     __slots__ = ("head", "number", "room")
 
+    lasting = False
+    """Whether it is not expected to end soon."""
+
     def __init__(self) -> None:
         self.number = 0
         """The stream's, once it is open."""
@@ -67,7 +70,8 @@ class Http2:
         """Error code and text of a GOAWAY, the server's or ours."""
         self._next = 1
         self._forgiven = 0  # up to here a stream that is closed may have been closed from this side
-        self._streams_allowed = frames.MOST
+        self.streams_allowed = frames.MOST
+        """How many the server lets be open at once."""
         self._rest = b""
         self._block: tuple[int, int, bytes] | None = None  # stream, flags and beginning of headers that go on
         self._continued = 0
@@ -88,7 +92,7 @@ class Http2:
         """How many streams may be opened now; none while several requests wait for room at the server."""
         if not self.ready or self.spent or self._outbox.full:
             return 0
-        return max(0, self._streams_allowed - len(self.exchanges))
+        return max(0, self.streams_allowed - len(self.exchanges))
 
     def request(self, fields: Fields, body: bytes, exchange: Exchange) -> None:
         """Opens a stream and sends all of it, as fast as the server has room. Only where `free` is positive."""
@@ -292,7 +296,7 @@ class Http2:
             elif setting == frames.ENABLE_PUSH and value:
                 raise ProtocolError(ErrorCode.PROTOCOL_ERROR, "a server that wants to be pushed to")
             elif setting == frames.MAX_CONCURRENT_STREAMS:
-                self._streams_allowed = value
+                self.streams_allowed = value
             elif setting == frames.INITIAL_WINDOW_SIZE:
                 self._outbox.resize_streams(value)
             elif setting == frames.MAX_FRAME_SIZE and not frames.BYTES <= value < 1 << 24:
