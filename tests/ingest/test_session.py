@@ -494,7 +494,8 @@ def test_a_session_that_the_lake_holds_up_is_not_abandoned(world):
 
     world.store.before_create = slow
     session.journal(received)
-    assert [*seen, session.abandoned] == [False, False]
+    assert seen  # the segment's, and whatever else a first write creates
+    assert not any([*seen, session.abandoned])
 
 
 def test_closing_ends_the_connection(world):
