@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 NOT_FOR_WORKERS := duckdb fsspec grpcio-health-checking grpcio-reflection
 
 .DEFAULT_GOAL := help
-.PHONY: help run sandbox test heavy check format protos reference lock tools bench clean
+.PHONY: help run sandbox test heavy check format protos reference lock dist tools bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-zA-Z._-]*:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | \
@@ -57,6 +57,12 @@ lock: $(INSTALLED_DEV) ## pin the newest versions that fit pyproject.toml
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate \
 	  pyproject.toml -c requirements.lock -o requirements-worker.lock \
 	  $(foreach package,$(NOT_FOR_WORKERS),--no-emit-package $(package))
+
+dist: $(INSTALLED_DEV) ## build the wheel and the sdist into dist/, checked as an index checks them
+	rm -rf dist
+	$(BIN)/python -m build --installer uv
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
 
 tools: ## install what the heavy tests run beside Python into .tools (needs Go)
 	.ci/tools.sh
