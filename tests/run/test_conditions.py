@@ -39,6 +39,23 @@ def test_a_time_to_run_counts_from_when_all_listen(clock):
     assert watch.reached(0, 0, busy=False, listening=True)
 
 
+def test_imports_do_not_use_up_the_time_to_run(clock):
+    """The half minute in which all must listen begins when all are there; at some time that has had its time, too."""
+    watch = conditions(run_for_seconds=10)
+    for _ in range(5):
+        clock.now += 50
+        assert not watch.reached(0, 0, busy=True, listening=False, there=False)
+    clock.now += 29
+    assert not watch.reached(0, 0, busy=True, listening=False)
+    clock.now += 9.9
+    assert not watch.reached(0, 0, busy=True, listening=False)
+    clock.now += 0.2
+    assert watch.reached(0, 0, busy=True, listening=False)
+    never_there = conditions(run_for_seconds=10)
+    clock.now += 300
+    assert never_there.reached(0, 0, busy=True, listening=False, there=False)
+
+
 def test_so_many_events_are_enough(clock):
     """Journaled ones count."""
     watch = conditions(max_events=10)

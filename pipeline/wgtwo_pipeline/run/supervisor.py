@@ -24,7 +24,7 @@ from wgtwo_pipeline.service.settings import Service
 _LOG = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.1
-_START_SECONDS = 30.0
+_START_SECONDS = 120.0  # one that has ended is noticed at once, so only a busy machine takes long
 _RESTART_SECONDS = (1.0, 30.0)
 _HEALTHY_SECONDS = 60.0
 _GIVE_UP_SECONDS = 10.0
@@ -184,9 +184,10 @@ class Supervisor:
             counts = self._counts()
             progress.show(counts)
             self._restart_the_dead()
+            there = all(child.facts for child in self._members)
             listening = all(child.facts.get("streams") for child in self._members)
             busy = counts["oldest_unacked_seconds"] > 0 or not listening
-            if watch.reached(counts["journaled"], counts["received"], busy, listening or self._remote):
+            if watch.reached(counts["journaled"], counts["received"], busy, listening or self._remote, there):
                 break
             time.sleep(_POLL_SECONDS)
         progress.end()
