@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pty
+import shutil
 import subprocess
 
 import pytest
@@ -19,7 +20,7 @@ ASK = {
     """,
     # zsh's own functions work only at a prompt: what they would show is printed in their place.
     "zsh": """
-        compdef() {}; _describe() { print -l ${(P)@[-1]%%:*} }; compadd() { print -l ${(P)@[-1]} }
+        compdef() {}; _describe() { print -l -- "${${(P@)3}[@]%%:*}" }; compadd() { print -l -- "${(P@)5}" }
         source <(wgtwo-pipeline completion zsh)
         words=(wgtwo-pipeline "$@"); CURRENT=$(($# + 1))
         _wgtwo_pipeline_completion
@@ -33,6 +34,7 @@ ASK = {
 
 def offered(shell, *words, exported=""):
     """What the shell would put in the place of the last word."""
+    assert shutil.which(shell), f"{shell} is not installed: .ci/shells.sh installs it"
     options = {"bash": ["--norc", "-c"], "zsh": ["-f", "-c"], "fish": ["--no-config", "-c"]}[shell]
     lead = [] if shell == "fish" else [shell]
     ended = subprocess.run(

@@ -49,7 +49,7 @@ def build(settings: Settings) -> Config:
         command=settings.command,
         lake=_lake(settings),
         service=service,
-        transport=settings["transport"] if settings.command in ("run", "ingest") else "http2",
+        transport=settings["transport"],
         subscription=_subscription(settings),
         stopping=Stopping(settings["for"], settings["max-events"], settings["until-idle"]),
         publishing=_publishing(settings, embedded=service is None),

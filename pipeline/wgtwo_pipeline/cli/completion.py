@@ -10,7 +10,9 @@ from wgtwo_pipeline.cli.main import COMPLETE, program
 
 def completion(shell: str) -> int:
     """Prints the script for bash, zsh or fish, whichever shell this is; 0."""
-    script = get_completion_class(shell)
-    assert script is not None
-    sys.stdout.write(ShellComplete.source(script(program, {}, PROGRAM, COMPLETE)))
+    known = get_completion_class(shell)
+    assert known is not None
+    script = ShellComplete.source(known(program, {}, PROGRAM, COMPLETE))
+    # click's fish would cut what is completed at its first comma, and lists of names have some.
+    sys.stdout.write(script.replace('string split ","', 'string split --max 1 ","').rstrip("\n") + "\n")
     return 0

@@ -31,7 +31,7 @@ def load(ctx: click.Context, file: str, asked_by: str, kinds: Mapping[str, Kind]
         if isinstance(entry, dict):
             raise ConfigurationError(f"{file} has the section [{key}]: write all options without sections")
         name = key.replace("_", "-")  # TOML's users are used to both.
-        if name not in kinds or name == "config":
+        if name not in kinds:
             hint = nearest(name, kinds) or "; see --help for those there are"
             raise ConfigurationError(f"{file} has the key {key!r}, which is no option{hint}")
         if name in origins:

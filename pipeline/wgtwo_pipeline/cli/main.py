@@ -36,59 +36,29 @@ COMPLETE: Final = "_WGTWO_PIPELINE_COMPLETE"
 
 SHELLS: Final = ("bash", "zsh", "fish")
 
-# fmt: off - a table is read by its rows
+# A table is read by its rows.
+# fmt: off
 COMMANDS: Final = (
-    Command(
-        "sandbox",
-        "serve the event APIs with made-up events",
-        build_sandbox,
-        "wgtwo_pipeline.sandbox.command:run",
-    ),
-    Command(
-        "run",
-        "ingest and publish together until stopped; without --endpoint with a sandbox inside",
-        build,
-        "wgtwo_pipeline.run.supervisor:run",
-    ),
+    Command("sandbox", "serve the event APIs with made-up events", build_sandbox,
+            "wgtwo_pipeline.sandbox.command:run"),
+    Command("run", "ingest and publish together until stopped; without --endpoint with a sandbox inside", build,
+            "wgtwo_pipeline.run.supervisor:run"),
     Command("ingest", "only subscribe, journal and ack", build, "wgtwo_pipeline.run.supervisor:ingest"),
-    Command(
-        "publish",
-        "publish what the journal holds now, then exit",
-        build,
-        "wgtwo_pipeline.run.supervisor:publish",
-    ),
-    Command(
-        "query",
-        "answer SQL over the lake; without SQL give an overview",
-        build_reading,
-        "wgtwo_pipeline.ask.query:query",
-        word=click.Argument(["sql"], required=False, metavar='["SQL"]'),
-        note="Views: each table (sms, voice, …), events (what all tables share), quarantine and journal. "
-        'Try "SELECT type, count(*) FROM events GROUP BY type", or "DESCRIBE sms" for its columns.',
-    ),
-    Command(
-        "status",
-        "show what the lake holds: tables, lag, journal backlog, gaps",
-        build_reading,
-        "wgtwo_pipeline.ask.status:status",
-    ),
-    Command(
-        "audit",
-        "prove that every journaled event is published, duplicate, quarantined or erased, once",
-        build_auditing,
-        "wgtwo_pipeline.audit.audit:audit",
-    ),
-    Command(
-        "completion",
-        "print what makes a shell complete commands, options and their values",
-        lambda settings: settings["shell"],
-        "wgtwo_pipeline.cli.completion:completion",
-        word=click.Argument(
-            ["shell"], type=replace(KINDS["choice"], choices=SHELLS), metavar="|".join(SHELLS)
-        ),
-        note='Write it where the shell reads it at its start, such as eval "$(wgtwo-pipeline completion bash)" '
-        "in ~/.bashrc or ~/.zshrc, or to ~/.config/fish/completions/wgtwo-pipeline.fish.",
-    ),
+    Command("publish", "publish what the journal holds now, then exit", build,
+            "wgtwo_pipeline.run.supervisor:publish"),
+    Command("query", "answer SQL over the lake; without SQL give an overview", build_reading,
+            "wgtwo_pipeline.ask.query:query", word=click.Argument(["sql"], required=False, metavar='["SQL"]'),
+            note="Views: each table (sms, voice, …), events (what all tables share), quarantine and journal. "
+            'Try "SELECT type, count(*) FROM events GROUP BY type", or "DESCRIBE sms" for its columns.'),
+    Command("status", "show what the lake holds: tables, lag, journal backlog, gaps", build_reading,
+            "wgtwo_pipeline.ask.status:status"),
+    Command("audit", "prove that every journaled event is published, duplicate, quarantined or erased, once",
+            build_auditing, "wgtwo_pipeline.audit.audit:audit"),
+    Command("completion", "print what makes a shell complete commands, options and their values",
+            lambda settings: settings["shell"], "wgtwo_pipeline.cli.completion:completion",
+            word=click.Argument(["shell"], type=replace(KINDS["choice"], choices=SHELLS), metavar="|".join(SHELLS)),
+            note='Write it where the shell reads it at its start, such as eval "$(wgtwo-pipeline completion bash)" '
+            "in ~/.bashrc or ~/.zshrc, or to ~/.config/fish/completions/wgtwo-pipeline.fish."),
 )
 # fmt: on
 

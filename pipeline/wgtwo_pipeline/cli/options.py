@@ -16,21 +16,20 @@ from wgtwo_pipeline.cli import config_file
 from wgtwo_pipeline.cli.types import KINDS, default_text
 from wgtwo_pipeline.errors import ConfigurationError
 from wgtwo_pipeline.events.api import TABLES
-from wgtwo_pipeline.sandbox.events.kinds import KINDS as SANDBOX_KINDS
+from wgtwo_pipeline.sandbox.options import EVENTS, FAULTS, SERVING
 from wgtwo_pipeline.sandbox.options import OPTIONS as SANDBOX_OPTIONS
 
 INGEST: Final = ("run", "ingest")
 FLOWS: Final = ("run", "ingest", "publish")
 LAKE: Final = ("run", "ingest", "publish", "query", "status", "audit")
-SANDBOX: Final = ("sandbox",)
 EVERY: Final = ()
 
 
 class Option(click.Option):
     """One option: `--name` on the command line, `WGTWO_NAME` in the environment, `name` in a file.
 
-    `of` are the commands that have it (`EVERY`: all), `kind` is a name of `KINDS`, `form` how the help writes the
-    value. `default`, `low` and `high` are written as a user would write them; None means no value or no bound.
+    `of` are the commands that have it (`EVERY`: all), `kind` is a name of `KINDS`, which `narrower` narrows by
+    `form`, `choices`, `low`, `high` or `known`. `default` is written as a user would write it; None means no value.
     `fallback` is a variable that serves where ours is not set. A flag that is on can be switched off by `--no-name`.
     """
 
@@ -42,32 +41,25 @@ class Option(click.Option):
         default: str | None,
         text: str,
         *,
-        choices: tuple[str, ...] = (),
-        low: str | None = None,
-        high: str | None = None,
-        known: tuple[str, ...] = (),
-        form: str | None = None,
         fallback: str | None = None,
-        **more: Any,
+        **narrower: Any,
     ) -> None:
-        form = form or "|".join(choices) or KINDS[kind].form
         self.of, self.key = of, name
-        self.kind = replace(KINDS[kind], choices=choices, low=low, high=high, known=known, form=form)
-        variables = [variable_of(name), *([fallback] if fallback else [])]
-        spellings = [f"--{name}/--no-{name}"] if kind == "flag" else [f"--{name}"]
+        self.kind = replace(KINDS[kind], **narrower)
+        self.variables = tuple(filter(None, ("WGTWO_" + name.upper().replace("-", "_"), fallback)))
         super().__init__(
-            spellings, type=self.kind, default=default, help=text, metavar=form, envvar=variables, **more
+            [f"--{name}/--no-{name}" if kind == "flag" else f"--{name}"],
+            type=self.kind,
+            default=default,
+            help=text,
+            metavar=self.kind.form or "|".join(self.kind.choices),
+            envvar=self.variables,
         )
-
-    @property
-    def variables(self) -> tuple[str, ...]:
-        """The environment variables that set it, the first that is there before the others."""
-        return (self.envvar,) if isinstance(self.envvar, str) else tuple(self.envvar or ())
 
     @property
     def usage(self) -> str:
         """How the help writes it."""
-        return f"--{self.key} {self.kind.form}".rstrip()
+        return f"--{self.key} {self.metavar}".rstrip()
 
     def origin(self, ctx: click.Context) -> str:
         """How a message names it: by where its value came from, such as `WGTWO_LAKE` or `lake in pipeline.toml`."""
@@ -106,377 +98,108 @@ class Section:
     options: tuple[Option, ...]
 
 
-def variable_of(name: str) -> str:
-    """The environment variable of an option."""
-    return "WGTWO_" + name.upper().replace("-", "_")
+class ConfigOption(Option):
+    """`--config`: read before the others, since what it holds is where they find their defaults."""
+
+    def __init__(self, *declared: Any) -> None:
+        super().__init__(*declared)
+        self.is_eager = True
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        """Reads the file, unless a shell only completes."""
+        file = super().process_value(ctx, value)
+        if file is not None and not ctx.resilient_parsing:
+            kinds = {option.key: option.kind for option in all_options() if option is not self}
+            config_file.load(ctx, file, self.origin(ctx), kinds)
+        return file
 
 
-def _read_config(ctx: click.Context, _: click.Parameter, file: str | None) -> str | None:
-    if file is not None and not ctx.resilient_parsing:
-        option = next(option for option in all_options() if option.key == "config")
-        config_file.load(ctx, file, option.origin(ctx), {option.key: option.kind for option in all_options()})
-    return file
-
-
-# fmt: off - a table is read by its rows
+# A table is read by its rows.
+# fmt: off
 SECTIONS: Final = (
-    Section(
-        "Lake",
-        (
-            Option(
-                "lake", LAKE, "lake", "./lake", "where everything is stored: a folder or s3://bucket/prefix"
-            ),
-            Option(
-                "s3-endpoint",
-                LAKE,
-                "url",
-                None,
-                "an S3-compatible server, such as http://127.0.0.1:7070; "
-                "credentials come as boto3 finds them (AWS_… variables, ~/.aws, roles)",
-            ),
-            Option(
-                "s3-region",
-                LAKE,
-                "str",
-                None,
-                "the bucket's region, such as eu-west-1; else as boto3 finds it",
-                form="REGION",
-            ),
-        ),
-    ),
-    Section(
-        "Connection",
-        (
-            Option(
-                "endpoint",
-                INGEST,
-                "endpoint",
-                None,
-                "the event service, such as api.wgtwo.com:443 (443 if no port is given); TLS unless --plaintext",
-            ),
-            Option("plaintext", INGEST, "flag", "false", "connect without TLS"),
-            Option(
-                "transport",
-                INGEST,
-                "choice",
-                "http2",
-                "what speaks gRPC to the service: http2 is made for this, grpc is grpcio, to compare with",
-                choices=("http2", "grpc"),
-            ),
-            Option(
-                "ca-file",
-                INGEST,
-                "path",
-                None,
-                "trust the authorities in this file, not the system's",
-                form="PEM",
-            ),
-            Option(
-                "token-url",
-                INGEST,
-                "url",
-                "https://id.wgtwo.com/oauth2/token",
-                "where OAuth tokens come from",
-            ),
-            Option(
-                "client-id",
-                INGEST,
-                "str",
-                None,
-                "OAuth client id; also from CLIENT_ID",
-                form="ID",
-                fallback="CLIENT_ID",
-            ),
-            Option(
-                "client-secret",
-                INGEST,
-                "secret",
-                None,
-                "OAuth client secret; better from CLIENT_SECRET, which other users of the machine cannot see",
-                fallback="CLIENT_SECRET",
-            ),
-            Option(
-                "client-secret-file",
-                INGEST,
-                "path",
-                None,
-                "file that holds the OAuth client secret, here and on every worker; read anew for each token",
-                form="FILE",
-            ),
-            Option(
-                "scope",
-                INGEST,
-                "str",
-                None,
-                'OAuth scopes, such as "events.sms.subscribe events.voice.subscribe"; '
-                "else what the types need",
-                form="SCOPES",
-            ),
-        ),
-    ),
-    Section(
-        "Subscription",
-        (
-            Option("api", INGEST, "choice", "v0", "version of the event API", choices=("v0", "v1")),
-            Option(
-                "types",
-                INGEST,
-                "list",
-                "all",
-                "tables to fill, such as sms,voice; consent revocations are always added",
-                form="A,B,…|all",
-                known=("all", *TABLES["v0"], *TABLES["v1"]),
-            ),
-            Option(
-                "queue-name",
-                INGEST,
-                "str",
-                "wgtwo-pipeline",
-                "queue whose members share the events",
-                form="NAME",
-            ),
-            Option(
-                "durable-name",
-                INGEST,
-                "str",
-                "wgtwo-pipeline",
-                "name under which the server keeps the position",
-                form="NAME",
-            ),
-            Option(
-                "subscriptions",
-                INGEST,
-                "int",
-                "1",
-                "members of the queue; locally a process each",
-                low="1",
-                high="256",
-            ),
-            Option(
-                "max-in-flight",
-                INGEST,
-                "int",
-                "50",
-                "most unacked events of one member; v1 allows 1 to 200",
-                low="1",
-                high="10000",
-            ),
-            Option(
-                "ack-timeout",
-                INGEST,
-                "duration",
-                "30s",
-                "after so long the server sends an unacked event again; v1 allows 10s to 10m",
-                low="1s",
-                high="1h",
-            ),
-            Option(
-                "start",
-                INGEST,
-                "start",
-                "oldest",
-                "where to begin if the server holds no position, such as 4711, 2026-11-23T09:30:00Z or -30m",
-                form="oldest|new|last|SEQUENCE|TIMESTAMP|-DURATION",
-                known=("oldest", "new", "last"),
-            ),
-            Option(
-                "history",
-                INGEST,
-                "duration",
-                "30m",
-                "how long the service keeps events: an outage longer than this is recorded as a gap",
-                low="1s",
-            ),
-            Option(
-                "linger",
-                INGEST,
-                "duration",
-                "200ms",
-                "longest time an event waits for its segment to fill",
-                low="1ms",
-            ),
-        ),
-    ),
-    Section(
-        "Stopping by itself",
-        (
-            Option("for", INGEST, "duration", None, "after this time", low="1ms"),
-            Option("max-events", INGEST, "int", None, "after this many journaled events", low="1"),
-            Option(
-                "until-idle",
-                INGEST,
-                "duration",
-                None,
-                "after no event came for so long, such as 10s",
-                low="1ms",
-            ),
-        ),
-    ),
-    Section(
-        "Publishing",
-        (
-            Option(
-                "publish-every",
-                ("run",),
-                "duration",
-                "1m",
-                "time between two publications; 10s with the embedded sandbox",
-                low="100ms",
-            ),
-            Option(
-                "journal-retention",
-                ("run", "publish"),
-                "duration",
-                "24h",
-                "how long published segments are kept",
-            ),
-            Option(
-                "partition-by",
-                ("run", "publish"),
-                "choice",
-                "date",
-                "one folder of a table a day or an hour",
-                choices=("date", "hour"),
-            ),
-        ),
-    ),
-    Section(
-        "Depth",
-        (
-            Option(
-                "deep",
-                ("audit",),
-                "flag",
-                "false",
-                "read all rows and segments, not only manifests and footers",
-            ),
-        ),
-    ),
-    Section(
-        "Output",
-        (
-            Option("fresh", ("query",), "flag", "false", "include what is journaled and not yet published"),
-            Option(
-                "format",
-                ("query",),
-                "choice",
-                "table",
-                "form of the result",
-                choices=("table", "csv", "json", "parquet"),
-            ),
-            Option("output", ("query",), "path", None, "write the result to this file", form="FILE"),
-            Option("json", ("status", "audit"), "flag", "false", "one JSON object instead of text"),
-        ),
-    ),
-    Section(
-        "Serving",
-        (
-            Option(
-                "address", SANDBOX, "address", "127.0.0.1:50051", "where to listen; port 0 takes a free one"
-            ),
-            Option(
-                "tls-dir",
-                SANDBOX,
-                "path",
-                None,
-                "serve TLS with a self-signed certificate for localhost and "
-                "127.0.0.1, written to DIR/cert.pem",
-                form="DIR",
-            ),
-            Option(
-                "oauth-address",
-                SANDBOX,
-                "address",
-                None,
-                "serve /oauth2/token there (plain HTTP) and demand a valid token of those who call",
-            ),
-            Option(
-                "oauth-client",
-                SANDBOX,
-                "secret",
-                None,
-                "the only client that gets tokens (default: any)",
-                form="ID:SECRET",
-            ),
-            Option("token-lifetime", SANDBOX, "duration", "1h", "how long a token is valid", low="1s"),
-            Option(
-                "admin-address",
-                SANDBOX,
-                "address",
-                None,
-                "serve the page that shows and changes what the sandbox does",
-            ),
-        ),
-    ),
-    Section(
-        "Events",
-        (
-            Option("rate", SANDBOX, "float", "50", "events a second", form="EV/S", low="0"),
-            Option("count", SANDBOX, "int", None, "make no more events than these", low="0"),
-            Option("seed", SANDBOX, "int", "0", "the same seed makes the same events"),
-            Option(
-                "types",
-                SANDBOX,
-                "list",
-                "all",
-                "types of event to make, such as sms,voice",
-                form="A,B,…|all",
-                known=("all", *SANDBOX_KINDS),
-            ),
-        ),
-    ),
-    Section(
-        "Faults and behaviour",
-        tuple(
-            Option(option.name, SANDBOX, option.kind, default_text(option.kind, option.default), option.help)
-            for option in SANDBOX_OPTIONS
-        ),
-    ),
-    Section(
-        "Beam",
-        (
-            Option(
-                "runner",
-                FLOWS,
-                "str",
-                "DirectRunner",
-                "Beam's runner; other options of Beam can be given as they are "
-                "(--parallelism=2), and all after a lone -- goes to Beam untouched",
-                form="NAME",
-            ),
-        ),
-    ),
-    Section(
-        "General",
-        (
-            Option(
-                "config",
-                EVERY,
-                "path",
-                None,
-                'TOML file with options as keys, such as lake = "./lake"; flags and WGTWO_… variables win',
-                form="FILE",
-                is_eager=True,
-                callback=_read_config,
-            ),
-            Option(
-                "log-format",
-                EVERY,
-                "choice",
-                "text",
-                "form of the logs on standard error",
-                choices=("text", "json"),
-            ),
-            Option(
-                "log-level",
-                EVERY,
-                "choice",
-                "info",
-                "least severe message to log",
-                choices=("debug", "info", "warning", "error"),
-            ),
-        ),
-    ),
+    Section("Lake", (
+        Option("lake", LAKE, "lake", "./lake", "where everything is stored: a folder or s3://bucket/prefix"),
+        Option("s3-endpoint", LAKE, "url", None, "an S3-compatible server, such as http://127.0.0.1:7070; "
+               "credentials come as boto3 finds them (AWS_… variables, ~/.aws, roles)"),
+        Option("s3-region", LAKE, "str", None, "the bucket's region, such as eu-west-1; else as boto3 finds it",
+               form="REGION"),
+    )),
+    Section("Connection", (
+        Option("endpoint", INGEST, "endpoint", None,
+               "the event service, such as api.wgtwo.com:443 (443 if no port is given); TLS unless --plaintext"),
+        Option("plaintext", INGEST, "flag", "false", "connect without TLS"),
+        Option("transport", INGEST, "choice", "http2",
+               "what speaks gRPC to the service: http2 is made for this, grpc is grpcio, to compare with",
+               choices=("http2", "grpc")),
+        Option("ca-file", INGEST, "path", None, "trust the authorities in this file, not the system's", form="PEM"),
+        Option("token-url", INGEST, "url", "https://id.wgtwo.com/oauth2/token", "where OAuth tokens come from"),
+        Option("client-id", INGEST, "str", None, "OAuth client id; also from CLIENT_ID", form="ID",
+               fallback="CLIENT_ID"),
+        Option("client-secret", INGEST, "secret", None, "OAuth client secret; better from CLIENT_SECRET, "
+               "which other users of the machine cannot see", fallback="CLIENT_SECRET"),
+        Option("client-secret-file", INGEST, "path", None,
+               "file that holds the OAuth client secret, here and on every worker; read anew for each token"),
+        Option("scope", INGEST, "str", None, 'OAuth scopes, such as "events.sms.subscribe events.voice.subscribe"; '
+               "else what the types need", form="SCOPES"),
+    )),
+    Section("Subscription", (
+        Option("api", INGEST, "choice", "v0", "version of the event API", choices=("v0", "v1")),
+        Option("types", INGEST, "list", "all",
+               "tables to fill, such as sms,voice; consent revocations are always added",
+               form="A,B,…|all", known=("all", *TABLES["v0"], *TABLES["v1"])),
+        Option("queue-name", INGEST, "str", "wgtwo-pipeline", "queue whose members share the events", form="NAME"),
+        Option("durable-name", INGEST, "str", "wgtwo-pipeline", "name under which the server keeps the position",
+               form="NAME"),
+        Option("subscriptions", INGEST, "int", "1", "members of the queue; locally a process each",
+               low="1", high="256"),
+        Option("max-in-flight", INGEST, "int", "50", "most unacked events of one member; v1 allows 1 to 200",
+               low="1", high="10000"),
+        Option("ack-timeout", INGEST, "duration", "30s",
+               "after so long the server sends an unacked event again; v1 allows 10s to 10m", low="1s", high="1h"),
+        Option("start", INGEST, "start", "oldest",
+               "where to begin if the server holds no position, such as 4711, 2026-11-23T09:30:00Z or -30m"),
+        Option("history", INGEST, "duration", "30m",
+               "how long the service keeps events: an outage longer than this is recorded as a gap", low="1s"),
+        Option("linger", INGEST, "duration", "200ms", "longest time an event waits for its segment to fill",
+               low="1ms"),
+    )),
+    Section("Stopping by itself", (
+        Option("for", INGEST, "duration", None, "after this time", low="1ms"),
+        Option("max-events", INGEST, "int", None, "after this many journaled events", low="1"),
+        Option("until-idle", INGEST, "duration", None, "after no event came for so long, such as 10s", low="1ms"),
+    )),
+    Section("Publishing", (
+        Option("publish-every", ("run",), "duration", "1m",
+               "time between two publications; 10s with the embedded sandbox", low="100ms"),
+        Option("journal-retention", ("run", "publish"), "duration", "24h", "how long published segments are kept"),
+        Option("partition-by", ("run", "publish"), "choice", "date", "one folder of a table a day or an hour",
+               choices=("date", "hour")),
+    )),
+    Section("Depth", (
+        Option("deep", ("audit",), "flag", "false", "read all rows and segments, not only manifests and footers"),
+    )),
+    Section("Output", (
+        Option("fresh", ("query",), "flag", "false", "include what is journaled and not yet published"),
+        Option("format", ("query",), "choice", "table", "form of the result",
+               choices=("table", "csv", "json", "parquet")),
+        Option("output", ("query",), "path", None, "write the result to this file"),
+        Option("json", ("status", "audit"), "flag", "false", "one JSON object instead of text"),
+    )),
+    *(Section(title, tuple(
+        Option(each.name, ("sandbox",), each.kind, default_text(each.kind, each.default), each.help, **each.narrower)
+        for each in SANDBOX_OPTIONS if each.section == title
+    )) for title in (SERVING, EVENTS, FAULTS)),
+    Section("Beam", (
+        Option("runner", FLOWS, "str", "DirectRunner", "Beam's runner; other options of Beam can be given as they "
+               "are (--parallelism=2), and all after a lone -- goes to Beam untouched", form="NAME"),
+    )),
+    Section("General", (
+        ConfigOption("config", EVERY, "path", None,
+                     'TOML file with options as keys, such as lake = "./lake"; flags and WGTWO_… variables win'),
+        Option("log-format", EVERY, "choice", "text", "form of the logs on standard error", choices=("text", "json")),
+        Option("log-level", EVERY, "choice", "info", "least severe message to log",
+               choices=("debug", "info", "warning", "error")),
+    )),
 )
 # fmt: on
 

@@ -19,6 +19,7 @@ from click.shell_completion import CompletionItem
 from wgtwo_pipeline.events.api import Start
 from wgtwo_pipeline.service.settings import split_address
 
+_STARTS: Final = ("oldest", "new", "last")
 _UNIT_SECONDS: Final = MappingProxyType({"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0})
 
 
@@ -61,7 +62,7 @@ def format_duration(seconds: float) -> str:
 
 def parse_start(text: str) -> Start:
     """A start position: `oldest`, `new`, `last`, a sequence, a time (UTC if it names no offset) or `-DURATION`."""
-    if text in ("oldest", "new", "last"):
+    if text in _STARTS:
         return Start(text)
     if re.fullmatch(r"[0-9]+", text):
         if int(text) >= 2**64:
@@ -117,24 +118,6 @@ def _lake(text: str) -> str:
     return text.rstrip("/")
 
 
-def _integer(text: str) -> int:
-    if not re.fullmatch(r"-?[0-9]{1,18}", text):
-        raise ValueError("is no whole number")
-    return int(text)
-
-
-def _number(text: str) -> float:
-    if not re.fullmatch(r"-?[0-9]{1,12}(\.[0-9]{1,9})?", text):
-        raise ValueError("is no number: write it like 50 or 0.5")
-    return float(text)
-
-
-def _flag(text: str) -> bool:
-    if text.lower() not in ("true", "false", "1", "0"):
-        raise ValueError("must be true or false")
-    return text.lower() in ("true", "1")
-
-
 def _names(text: str) -> tuple[str, ...]:
     names = tuple(name for name in (part.strip() for part in text.split(",")) if name)
     if not names:
@@ -146,6 +129,22 @@ def _text(text: str) -> str:
     if any(not character.isprintable() for character in text):
         raise ValueError("holds a character that cannot be printed")
     return text
+
+
+def _matching(pattern: str, complaint: str, read: Callable[[str], Any]) -> Callable[[str], Any]:
+    def parse(text: str) -> Any:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(complaint)
+        return read(text)
+
+    return parse
+
+
+_flag: Final = _matching(
+    "(?i)true|false|1|0", "must be true or false", lambda text: text.lower() in ("true", "1")
+)
+_integer: Final = _matching("-?[0-9]{1,18}", "is no whole number", int)
+_number: Final = _matching(r"-?[0-9]{1,12}(\.[0-9]{1,9})?", "is no number: write it like 50 or 0.5", float)
 
 
 @dataclass(frozen=True)
@@ -235,9 +234,15 @@ _KINDS: Final = (
     Kind("lake", "URL", _lake),
     Kind("list", "A,B,…", _names, (list,), 'such as ["sms", "voice"]'),
     Kind("float", "X", _number, (int, float), "a number"),
-    Kind("path", "PATH", _text),
+    Kind("path", "FILE", _text),
     Kind("secret", "SECRET", _text),
-    Kind("start", "WHERE", parse_start, (int, float, date)),
+    Kind(
+        "start",
+        "oldest|new|last|SEQUENCE|TIMESTAMP|-DURATION",
+        parse_start,
+        (int, float, date),
+        known=_STARTS,
+    ),
     Kind("str", "TEXT", _text),
     Kind("url", "URL", _url),
 )
@@ -246,10 +251,10 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType({kind.name: kind for kind in
 
 def default_text(kind: str, value: Any) -> str | None:
     """How a user would write this value; None for no value."""
-    if value is None or value == ():
+    if value is None:
         return None
     if kind == "duration":
         return format_duration(value)
-    if kind == "float":
-        return f"{value:g}"
-    return ",".join(value) if kind == "list" else str(value).lower() if kind == "flag" else str(value)
+    if kind == "list":
+        return ",".join(value) or "all"
+    return f"{value:g}" if kind == "float" else str(value)

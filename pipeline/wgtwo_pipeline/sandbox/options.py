@@ -1,16 +1,20 @@
 """What the sandbox can be told, each option said once: its name, kind, default and help.
 
-A duration's field is named with its unit: option `--cut-streams` is field `cut_streams_seconds`.
+A field of `SandboxSettings` is an option of the command line. A duration's is named with its unit: option
+`--cut-streams` is field `cut_streams_seconds`.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from wgtwo_pipeline.errors import ConfigurationError
 from wgtwo_pipeline.sandbox.events.kinds import KINDS, kinds_named
 
-OptionKind = Literal["duration", "float", "int", "str", "flag", "list"]
+OptionKind = Literal["address", "duration", "float", "int", "list", "path", "secret", "str"]
+SERVING, EVENTS, FAULTS = "Serving", "Events", "Faults and behaviour"
+"""Under which titles the help has them."""
 
 MALFORMATIONS = (
     "unset_oneof",
@@ -24,12 +28,17 @@ MALFORMATIONS = (
 
 @dataclass(frozen=True)
 class Option:
-    """One command line option of the sandbox. `field` is what `SandboxSettings` calls it."""
+    """One command line option of the sandbox. `field` is what `SandboxSettings` calls it.
+
+    `narrower` is what the command line is told besides: the form of the value, a least one, the names there are.
+    """
 
     name: str
     kind: OptionKind
     default: Any
     help: str
+    section: str
+    narrower: Mapping[str, Any]
 
     @property
     def field(self) -> str:
@@ -37,8 +46,9 @@ class Option:
         return self.name.replace("-", "_") + ("_seconds" if self.kind == "duration" else "")
 
 
-def _option(kind: OptionKind, default: Any, text: str) -> Any:
-    return field(default=default, metadata={"kind": kind, "help": text})
+def _option(kind: OptionKind, default: Any, text: str, section: str = FAULTS, **narrower: Any) -> Any:
+    metadata = {"kind": kind, "help": text, "section": section, "narrower": narrower}
+    return field(default=default, metadata=metadata, repr=kind != "secret")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +73,7 @@ class Faults:
     )
     malform: float = _option("float", 0.0, "probability that an event is malformed")
     malform_kinds: tuple[str, ...] = _option(
-        "list", MALFORMATIONS, "in which ways: " + ", ".join(MALFORMATIONS)
+        "list", MALFORMATIONS, "in which ways: " + ", ".join(MALFORMATIONS), known=MALFORMATIONS
     )
     latency_seconds: float = _option("duration", 0.0, "delay deliveries and acks by this much each")
     fail_tokens: int = _option("int", 0, "let the first N token requests fail with 503; -1: all")
@@ -76,7 +86,9 @@ class Faults:
     def __post_init__(self) -> None:
         for spec in fields(self):
             value = getattr(self, spec.name)
-            if spec.metadata.get("kind") in ("duration", "float", "int") and not _is_number(value):
+            if spec.metadata["kind"] not in ("duration", "float", "int") or value is spec.default is None:
+                continue
+            if not _is_number(value):
                 raise ConfigurationError(f"{spec.name} is a number, not {value!r}")
         for name in ("drop_acks", "refuse_acks", "lose_ack_replies", "duplicate_deliveries", "malform"):
             if not 0 <= getattr(self, name) <= 1:
@@ -101,16 +113,40 @@ class SandboxSettings(Faults):
     Rate and count are each API's own: with types of both, v0 and v1 get as many each.
     """
 
-    address: str = "127.0.0.1:50051"
-    rate: float = 50.0
-    count: int | None = None
-    seed: int = 0
-    types: tuple[str, ...] = ()
-    tls_dir: str | None = None
-    oauth_address: str | None = None
-    oauth_client: str | None = field(default=None, repr=False)  # ID:SECRET
-    token_lifetime_seconds: float = 3600.0
-    admin_address: str | None = None
+    address: str = _option("address", "127.0.0.1:50051", "where to listen; port 0 takes a free one", SERVING)
+    tls_dir: str | None = _option(
+        "path",
+        None,
+        "serve TLS with a self-signed certificate for localhost and 127.0.0.1, written to DIR/cert.pem",
+        SERVING,
+        form="DIR",
+    )
+    oauth_address: str | None = _option(
+        "address",
+        None,
+        "serve /oauth2/token there (plain HTTP) and demand a valid token of those who call",
+        SERVING,
+    )
+    oauth_client: str | None = _option(
+        "secret", None, "the only client that gets tokens (default: any)", SERVING, form="ID:SECRET"
+    )
+    token_lifetime_seconds: float = _option(
+        "duration", 3600.0, "how long a token is valid", SERVING, low="1s"
+    )
+    admin_address: str | None = _option(
+        "address", None, "serve the page that shows and changes what the sandbox does", SERVING
+    )
+    rate: float = _option("float", 50.0, "events a second", EVENTS, form="EV/S", low="0")
+    count: int | None = _option("int", None, "make no more events than these", EVENTS, low="0")
+    seed: int = _option("int", 0, "the same seed makes the same events", EVENTS)
+    types: tuple[str, ...] = _option(
+        "list",
+        (),
+        "types of event to make, such as sms,voice",
+        EVENTS,
+        form="A,B,…|all",
+        known=("all", *KINDS),
+    )
     clock_speed: float = _option(
         "float",
         1.0,
@@ -153,15 +189,13 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _options() -> tuple[Option, ...]:
-    found = []
-    for spec in fields(SandboxSettings):
-        if "kind" in spec.metadata:
-            kind = spec.metadata["kind"]
-            name = spec.name.removesuffix("_seconds") if kind == "duration" else spec.name
-            found.append(Option(name.replace("_", "-"), kind, spec.default, spec.metadata["help"]))
-    return tuple(found)
+def _of(spec: Any) -> Option:
+    told = spec.metadata
+    name = spec.name.removesuffix("_seconds") if told["kind"] == "duration" else spec.name
+    return Option(
+        name.replace("_", "-"), told["kind"], spec.default, told["help"], told["section"], told["narrower"]
+    )
 
 
-OPTIONS: tuple[Option, ...] = _options()
-"""Those that carry their own help: faults first, then how the service behaves. The command line names the others."""
+OPTIONS: tuple[Option, ...] = tuple(_of(spec) for spec in fields(SandboxSettings))
+"""Every option of the sandbox: faults first, then the others in the order of their fields."""
