@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 NOT_FOR_WORKERS := duckdb fsspec grpcio-health-checking grpcio-reflection
 
 .DEFAULT_GOAL := help
-.PHONY: help run sandbox test heavy check format protos reference lock dist tools bench clean
+.PHONY: help run sandbox test machines heavy check format protos reference lock dist tools bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-zA-Z._-]*:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | \
@@ -26,7 +26,10 @@ test: $(INSTALLED_DEV) ## run the tests that need nothing but Python
 	$(BIN)/python -m pytest -q -n 3 --dist loadfile -m "not heavy"
 
 heavy: $(INSTALLED_HEAVY) tools ## run the tests with real S3, Spark, Flink, Prism, grpcurl, kills and chaos (Go, Java, Maven)
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m heavy --durations 30
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m heavy --ignore tests/machines --durations 30
+
+machines: $(INSTALLED_DEV) ## run the commands as on other people's machines; prints a table of what each case showed (Linux)
+	$(BIN)/python -m pytest -q -n 2 tests/machines
 
 check: $(INSTALLED_DEV) ## types, lint, format, the floors of the house
 	$(BIN)/mypy

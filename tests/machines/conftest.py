@@ -19,6 +19,14 @@ def showed(request) -> Callable[[str], None]:
     return lambda text: _SHOWN.append((request.node.name, docstring, " ".join(text.split())))
 
 
+def pytest_collection_modifyitems(items):
+    """They start many processes and need namespaces: `make machines` runs them, not `make test`."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.heavy)
+
+
 def pytest_runtest_logreport(report):
     """With several workers, what was shown travels with the report."""
     _SHOWN.extend(tuple(line) for line in dict(report.user_properties).get("showed", ()))

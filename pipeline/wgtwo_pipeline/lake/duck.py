@@ -1,12 +1,12 @@
 """DuckDB over the files of a lake: in memory, within bounds, without the network."""
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 
 import duckdb
 
+from wgtwo_pipeline import machine
 from wgtwo_pipeline.lake.store import Store
 
 MEMORY_BYTES = 2 << 30
@@ -21,7 +21,7 @@ def database(store: Store, memory_bytes: int = MEMORY_BYTES) -> Iterator[duckdb.
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
                 "python_enable_replacements": False,
-                "memory_limit": f"{min(memory_bytes, _machine_bytes() // 2) >> 20}MiB",
+                "memory_limit": f"{min(memory_bytes, machine.memory_bytes() // 3) >> 20}MiB",
                 "temp_directory": spill,
             }
         )
@@ -48,7 +48,3 @@ def read_parquet(uris: Sequence[str], *, by_name: bool = False) -> str:
 def literal(text: str) -> str:
     """A text in SQL."""
     return "'" + text.replace("'", "''") + "'"
-
-
-def _machine_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fsspec.implementations.local import LocalFileSystem
     from typing_extensions import Buffer
 
+_GOOD_PLACES = "put the lake on ext4, xfs, btrfs, apfs, NFS or S3"
 _FIXES = {
     errno.ENOSPC: "its disk is full: free space",
     errno.EDQUOT: "its disk quota is used up: free space or raise the quota",
@@ -36,8 +37,19 @@ _FIXES = {
     errno.ENOLCK: "its file system cannot lock files, which replacing them needs: start its lock service (NFS), or"
     " put the lake on another",
     errno.EIO: "its disk reports an error: check the disk",
+    errno.EINVAL: f"its file system refuses what durability needs (fsync of a folder): {_GOOD_PLACES}",
+    errno.ENOTSUP: f"its file system refuses what durability needs (fsync of a folder): {_GOOD_PLACES}",
 }
-_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+# What FUSE, SMB and shared folders of virtual machines say; the content itself was written just before.
+_NO_HARD_LINKS = {
+    errno.EPERM,
+    errno.ENOTSUP,
+    errno.EOPNOTSUPP,
+    errno.ENOSYS,
+    errno.EINVAL,
+    errno.EIO,
+    errno.EMLINK,
+}
 
 
 class LocalLakeStore:
@@ -259,7 +271,7 @@ class LocalLakeStore:
             if error.errno in _NO_HARD_LINKS:
                 raise LakeError(
                     f"lake {self._root}: its file system cannot make hard links ({error.strerror}), which"
-                    " atomic creation needs: put the lake on ext4, xfs, btrfs, apfs, NFS or S3"
+                    f" atomic creation needs: {_GOOD_PLACES}"
                 ) from error
             raise
         return True

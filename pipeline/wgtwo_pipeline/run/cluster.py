@@ -17,6 +17,7 @@ from wgtwo_pipeline.errors import ConfigurationError, LakeError, PipelineError
 from wgtwo_pipeline.lake import history, journal
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation, Store
+from wgtwo_pipeline.run import runners
 from wgtwo_pipeline.run.children import Lifeline
 from wgtwo_pipeline.run.config import Config
 from wgtwo_pipeline.service.settings import Service
@@ -49,14 +50,7 @@ def prepared(config: Config) -> Config:
         raise ConfigurationError(
             f"run needs --endpoint HOST:PORT with --runner={runner}: no worker would reach a sandbox in here"
         )
-    if not chosen["job_endpoint"]:
-        if runner == "PortableRunner":
-            raise ConfigurationError("--runner=PortableRunner needs --job_endpoint=HOST:PORT of a job server")
-        if runner == "FlinkRunner" and not chosen["flink_job_server_jar"]:
-            raise ConfigurationError(
-                "--runner=FlinkRunner would download Beam's job server: name its jar with "
-                "--flink_job_server_jar=FILE, or one that runs already with --job_endpoint=HOST:PORT"
-            )
+    runners.check(config.command, runner, chosen)
     return replace(config, lake=_seen_by_workers(config.lake))
 
 

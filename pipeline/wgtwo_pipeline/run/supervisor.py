@@ -13,7 +13,7 @@ from types import FrameType
 from wgtwo_pipeline import extras
 from wgtwo_pipeline.errors import PipelineError
 from wgtwo_pipeline.lake.open import open_to_write
-from wgtwo_pipeline.run import cluster, works
+from wgtwo_pipeline.run import cluster, runners, works
 from wgtwo_pipeline.run.children import Child
 from wgtwo_pipeline.run.conditions import Conditions
 from wgtwo_pipeline.run.config import Config
@@ -101,6 +101,10 @@ def _prepared(config: Config) -> Config:
     """Refuses what cannot work, before anything is started."""
     if cluster.is_remote(config):
         config = cluster.prepared(config)
+    elif "--runner=PrismRunner" in config.beam_args:
+        from wgtwo_pipeline.run import jobs
+
+        runners.check(config.command, "PrismRunner", jobs.options(config, streaming=False).get_all_options())
     open_to_write(config.lake)
     return config
 
