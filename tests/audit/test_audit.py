@@ -1,4 +1,7 @@
-"""`audit` passes on what the pipeline writes, and names each thing that is wrong with anything else."""
+"""`audit` passes on what the pipeline writes, and names each thing that is wrong with anything else.
+
+It is over 300 lines because a lake can lie in so many ways, each of them one short test.
+"""
 
 import json
 from collections import Counter

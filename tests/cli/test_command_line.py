@@ -1,4 +1,7 @@
-"""The command line: what it takes, what it refuses, how a command ends."""
+"""The command line: what it takes, what it refuses, how a command ends.
+
+It is over 300 lines because each way to type and to end a command is one short test.
+"""
 
 import importlib
 import json

@@ -1,4 +1,7 @@
-"""The one Config: what several values must satisfy together, and what travels to other processes."""
+"""The one Config: what several values must satisfy together, and what travels to other processes.
+
+It is over 300 lines because half of it is tables of what is refused, and what is said then.
+"""
 
 import copy
 import pickle

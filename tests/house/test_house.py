@@ -13,6 +13,11 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "pipeline" / "wgtwo_pipeline"
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
+PYTHON = [
+    path
+    for folder in ("pipeline", "tests", "benchmarks", "infra")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+]
 FAMILIES = [path for path in MODULES if path.name == "__init__.py" and path.parent != PACKAGE]
 
 
@@ -70,3 +75,12 @@ def test_a_family_says_what_it_does(path):
     docstring = body[0].value.value
     assert "Open first: `" in docstring
     assert "May import: " in docstring
+
+
+LONG = [path for path in PYTHON if len(path.read_text().splitlines()) > 300]
+
+
+@pytest.mark.parametrize("path", LONG, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_long_file_says_why(path):
+    """No file is over 300 lines without a reason in its docstring."""
+    assert "over 300 lines" in (ast.get_docstring(ast.parse(path.read_text())) or "")

@@ -1,4 +1,7 @@
-"""Epochs: one open at a time, whose members nobody else has; committed once, and only what adds up."""
+"""Epochs: one open at a time, whose members nobody else has; committed once, and only what adds up.
+
+It is over 300 lines because it tells an epoch's life in its order: seal, wait, group, commit, load, retire.
+"""
 
 import threading
 from dataclasses import replace

@@ -2,6 +2,8 @@
 
 Flags, environment variables, the TOML file and its schema, the help, the reference, shell completion and the checks
 of single values all come from this table; what several values must satisfy together is in `build.py`.
+
+It is over 300 lines because it is one table.
 """
 
 import os

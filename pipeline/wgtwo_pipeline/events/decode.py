@@ -3,8 +3,6 @@
 Each delivery's outcome depends only on its own bytes and the descriptors, never on its neighbours.
 """
 
-import hashlib
-import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,9 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from google.protobuf.message import DecodeError
 
 from wgtwo_pipeline.events.descriptors import Response, responses
+from wgtwo_pipeline.events.event_ids import event_ids
 from wgtwo_pipeline.events.messages import Mask, Part, Rows, read, valid_bits
 from wgtwo_pipeline.events.tables import LARGEST_NUMBER, MICROSECONDS, QUARANTINE, Column, Table, catalog
 from wgtwo_pipeline.events.wire import read_envelope
@@ -149,7 +147,7 @@ def _part_rows(
             columns["sequence"] = leaves[*metadata, "sequence"].take(index)
             large |= _is_large(columns["sequence"])
         else:
-            columns["event_id"] = _event_ids(response, table, batch.column("payload"), rows)
+            columns["event_id"] = event_ids(response, table, batch.column("payload"), rows)
             columns["subscription"] = _subscription(leaves, metadata).take(index)
             wrong["undecodable"] = ~valid_bits(columns["event_id"])
         kept = _refuse(wrong, rows, reasons)
@@ -239,30 +237,6 @@ def _subscription(leaves: _Leaves, metadata: tuple[str, ...]) -> pa.Array:
     identifier = (*metadata, "identifier", "subscription_identifier")
     wg2rn = leaves[*identifier, "wg2rn"]
     return pc.if_else(pc.equal(wg2rn, ""), leaves[*identifier, "value"], wg2rn)
-
-
-def _event_ids(response: Response, table: Table, payloads: pa.BinaryArray, rows: Rows) -> pa.Array:
-    """The identity of v1 events, which have none on the wire: half a digest of what a redelivery repeats.
-
-    Covers method, timestamp, identifier and the event with its unknown fields, each serialized anew so that
-    the order of known fields on the wire does not matter. (upb puts unknown ones last, as they came.) Null
-    for what upb, stricter than ptars about tags that no encoder writes, does not read.
-    """
-    method = table.method.encode()
-    ids: list[str | None] = []
-    for payload in payloads.take(pa.array(rows)).to_pylist():
-        message: Any = response.message()
-        try:
-            message.ParseFromString(payload)
-        except DecodeError:
-            ids.append(None)
-            continue
-        time, event = message.metadata.timestamp, getattr(message, table.event_field)
-        identifier = message.metadata.identifier.SerializeToString(deterministic=True)
-        head = struct.pack("<qiI", time.seconds, time.nanos, len(identifier))
-        body = event.SerializeToString(deterministic=True)
-        ids.append(hashlib.sha256(b"".join((method, b"\0", head, identifier, body))).hexdigest()[:32])
-    return pa.array(ids, pa.string())
 
 
 def _quarantine(batch: pa.RecordBatch, response: Response, reasons: dict[int, str]) -> pa.Table:

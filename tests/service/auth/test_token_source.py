@@ -1,4 +1,7 @@
-"""Tokens: fetched as OAuth 2.0 client credentials, renewed in time, by one thread, and never shown."""
+"""Tokens: fetched as OAuth 2.0 client credentials, renewed in time, by one thread, and never shown.
+
+It is over 300 lines because each way in which a token endpoint answers is one short test.
+"""
 
 import email.utils
 import itertools

@@ -1,4 +1,7 @@
-"""RFC 9113 as it binds a client: a test for each rule, under the section that has it."""
+"""RFC 9113 as it binds a client: a test for each rule, under the section that has it.
+
+It is over 300 lines because RFC 9113 has so many rules, each of them one short test.
+"""
 
 import hpack
 import pytest

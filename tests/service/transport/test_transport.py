@@ -1,4 +1,7 @@
-"""The contract suite of the seam: every implementation of Transport passes all of it, against a real server."""
+"""The contract suite of the seam: every implementation of Transport passes all of it, against a real server.
+
+It is over 300 lines because it is one suite, which every client passes whole.
+"""
 
 import multiprocessing
 import pickle

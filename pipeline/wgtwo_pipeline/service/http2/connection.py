@@ -3,6 +3,8 @@
 The sections of RFC 9113 stand beside its rules. What breaks a rule of the connection raises ProtocolError; what
 breaks one of a stream resets that stream. Pushes are refused, priorities mean nothing, and neither does
 content-length: gRPC's messages say themselves how long they are.
+
+It is over 300 lines because the automaton is one: each rule changes the state that the others read.
 """
 
 from typing import Final
