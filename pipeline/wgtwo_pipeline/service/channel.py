@@ -2,6 +2,8 @@
 
 Works are handed in from any thread; each is opened on the connection as soon as that has room for it. When the
 server says that it goes away another connection takes its place, and the old one ends with its last exchange.
+
+It is over 300 lines because all that the connection's one thread does is to be read in one place.
 """
 
 import contextlib

@@ -1,4 +1,7 @@
-"""Calls of every client are gRPC: for the same server, the same codes and responses as grpcio's own."""
+"""Calls of every client are gRPC: for the same server, the same codes and responses as grpcio's own.
+
+It is over 300 lines because it is one suite, which every client passes whole.
+"""
 
 import socket
 import threading
