@@ -5,9 +5,12 @@
   Fault("PUT", 500, "InternalError", done=True) the work is done, the answer is an error all the same
   Fault("PUT", 0)  /  Fault("PUT", 0, done=True)    the connection is cut before / after the work
   Fault("GET", 200, "InternalError")            an answer of success that carries an error
+Objects have ETags of their content; If-Match, If-None-Match and ranges are honoured. `before` is called with the
+method and key of each request before it is worked on.
 """
 
 import contextlib
+import hashlib
 import re
 import ssl
 import threading
@@ -16,6 +19,7 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree
+from xml.sax.saxutils import escape
 
 
 @dataclass
@@ -33,6 +37,7 @@ class FaultServer:
         self.objects: dict[str, bytes] = {}
         self.faults: list[Fault] = []
         self.ignores_conditions = False
+        self.before = lambda method, key: None
         self.completes_on_any_condition = False  # as some servers do at the end of a multipart upload only
         self.demands_checksums = False  # as a bucket with Object Lock does
         self.refuses_checksums = False  # as servers do that do not know them
@@ -66,6 +71,10 @@ class FaultServer:
             thread.join()
 
 
+def _etag(data):
+    return f'"{hashlib.md5(data or b"").hexdigest()}"'
+
+
 def _error(code):
     return f"<Error><Code>{code}</Code><Message>told to</Message></Error>".encode() if code else b""
 
@@ -90,6 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
             ):
                 self.s3.scopes.add(f"{signed[1]}/{signed[2]}")
             fault = self.s3.take_fault(self.command)
+            self.s3.before(self.command, key)
             status, headers, answer = 0, {}, b""
             if fault is None or fault.done:
                 status, headers, answer = self._work(key, query, body)
@@ -115,8 +125,10 @@ class _Handler(BaseHTTPRequestHandler):
             return 501, {}, _error("NotImplemented")
         if self.s3.demands_checksums and self.command == "PUT" and not checked:
             return 400, {}, _error("InvalidRequest")
-        described = {"ETag": '"tag"', "Last-Modified": formatdate(usegmt=True)}
-        conditional = self.headers.get("If-None-Match") == "*" and not self.s3.ignores_conditions
+        there = objects.get(key)
+        described = {"ETag": _etag(there), "Last-Modified": formatdate(usegmt=True)}
+        absent = self.headers.get("If-None-Match") == "*" and not self.s3.ignores_conditions
+        match = None if self.s3.ignores_conditions else self.headers.get("If-Match")
         if "list-type" in query:
             return 200, {}, self._listing(query)
         if "delete" in query:
@@ -135,27 +147,42 @@ class _Handler(BaseHTTPRequestHandler):
             )
         if "partNumber" in query:
             objects[f"{key}/part"] = body
-            return 200, described, b""
+            return 200, {**described, "ETag": _etag(body)}, b""
         if "uploadId" in query:
             part = objects.pop(f"{key}/part", None)
             if self.command == "DELETE":
                 return 204, {}, b""
-            body, answer = (
-                part or b"",
-                b"<CompleteMultipartUploadResult><ETag>tag</ETag></CompleteMultipartUploadResult>",
+            body, tag = part or b"", escape(_etag(part))
+            answer = (
+                f"<CompleteMultipartUploadResult><ETag>{tag}</ETag></CompleteMultipartUploadResult>".encode()
             )
         elif self.command in ("GET", "HEAD"):
-            if key not in objects:
+            if there is None:
                 return 404, {}, _error("NoSuchKey")
-            return 200, described, objects[key]
+            if match not in (None, _etag(there)):
+                return 412, {}, _error("PreconditionFailed")
+            return self._range(described, there)
         else:
             answer = b""
         if "uploadId" in query and self.s3.completes_on_any_condition:
-            conditional = False
-        if conditional and key in objects:
+            absent, match = False, None
+        if match and there is None:
+            return 404, {}, _error("NoSuchKey")
+        if (absent and there is not None) or match not in (None, _etag(there)):
             return 412, {}, _error("PreconditionFailed")
         objects[key] = body
-        return 200, described, answer
+        return 200, {**described, "ETag": _etag(body)}, answer
+
+    def _range(self, described, data):
+        asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
+        if not asked:
+            return 200, described, data
+        first, last = asked.groups()
+        start = int(first) if first else max(0, len(data) - int(last))
+        end = min(int(last) + 1 if first and last else len(data), len(data))
+        if start >= len(data):
+            return 416, {}, _error("InvalidRange")
+        return 206, {**described, "Content-Range": f"bytes {start}-{end - 1}/{len(data)}"}, data[start:end]
 
     def _listing(self, query):
         prefix, after = query.get("prefix", [""])[0], query.get("start-after", [""])[0]

@@ -18,7 +18,7 @@ from obstore.exceptions import BaseError, PreconditionError
 from wgtwo_pipeline.errors import AlreadyExistsError, ChangedError, LakeError, NotFoundError
 from wgtwo_pipeline.lake import s3_checks, s3_versions
 from wgtwo_pipeline.lake.s3_access import S3Access
-from wgtwo_pipeline.lake.s3_files import ObjectFile
+from wgtwo_pipeline.lake.s3_files import ObjectFile, Range
 from wgtwo_pipeline.lake.s3_puts import Put, Puts, says_changed, says_exists
 from wgtwo_pipeline.lake.store import LakeLocation, ObjectInfo, Opener, Protections, Tag
 
@@ -155,11 +155,26 @@ class S3LakeStore:
 
         return self.persist(get, key)
 
-    def read_range(self, key: str, start: int, end: int) -> memoryview:
-        """Return the bytes from `start` up to `end`, or raise NotFoundError."""
-        return self.persist(
-            lambda: memoryview(obstore.get_range(self._reads, key, start=start, end=end)), key
-        )
+    def read_range(self, key: str, start: int, end: int, unchanged: Tag | None = None) -> Range:
+        """Return the bytes from `start` up to `end` if the object still has this tag; it must have that many.
+
+        Raises ChangedError if it has another, or is shorter, and NotFoundError.
+        """
+        options: Any = {"range": (start, end)}
+        if unchanged and not unchanged.startswith("W/"):  # which no condition matches
+            options["if_match"] = unchanged
+
+        def get() -> Range:
+            try:
+                result = obstore.get(self._reads, key, options=options)
+                data = memoryview(result.bytes())
+            except (BaseError, OSError) as error:
+                if isinstance(error, PreconditionError) or self.access.fault(error).code == "InvalidRange":
+                    raise ChangedError(key) from None
+                raise
+            return Range(data, result.meta["size"], Tag(result.meta["e_tag"] or ""))
+
+        return self.persist(get, key)
 
     def read_many(self, keys: Sequence[str], sizes: Sequence[int] | None = None) -> Iterator[memoryview]:
         """See `Store.read_many`."""

@@ -33,7 +33,7 @@ class LakeLocation:
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """One listed object: its key, its size in bytes and when it was created (UTC)."""
+    """One object as it was listed: its key, its size in bytes and when it was created or replaced (UTC)."""
 
     key: str
     size: int
@@ -119,7 +119,11 @@ class Store(Protocol):
         """Look at what keeps bytes beyond their replacement or deletion."""
 
     def open(self, key: str) -> Any:
-        """Open an object for ranged reads, as a file for pyarrow.parquet; or raise NotFoundError."""
+        """Open an object for ranged reads, as a file for pyarrow.parquet; or raise NotFoundError.
+
+        All reads are of the object that was opened: once it has been replaced they go on reading the old one, in a
+        local folder, or raise ChangedError; then open it again (`reading.while_unchanged`).
+        """
 
     def check(self, writes: bool = True) -> None:
         """Before work: find out within seconds whether the lake can be used, or raise LakeError.
@@ -136,7 +140,11 @@ class Store(Protocol):
         """
 
     def filesystem(self) -> Any:
-        """Return an fsspec file system that reads what `uri` names, e.g. for DuckDB."""
+        """Return an fsspec file system that reads what `uri` names, e.g. for DuckDB.
+
+        Of an S3 lake it is pinned: whatever reads through it sees each object as it was when it was first read,
+        or gets ChangedError; from then on it sees the lake anew.
+        """
 
     def uri(self, key: str) -> str:
         """Return how a reader addresses an object (or a prefix, or a glob): a path or `s3://bucket/…`."""
