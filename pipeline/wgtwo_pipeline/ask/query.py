@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +22,7 @@ from wgtwo_pipeline.ask.settings import Reading
 from wgtwo_pipeline.ask.views import Views
 from wgtwo_pipeline.errors import ConfigurationError, PipelineError
 from wgtwo_pipeline.lake.open import open_to_read
+from wgtwo_pipeline.lake.reading import while_unchanged
 from wgtwo_pipeline.lake.store import Store
 
 _LOG = logging.getLogger(__name__)
@@ -68,13 +70,31 @@ def _ask(views: Views, reading: Reading, kind: str) -> None:
     with _errors(views):
         sql = _one_that_reads(views.connection, reading.sql) if reading.sql is not None else OVERVIEW
         views.define(views.named_in(sql), fresh=reading.fresh)
-        with _output(reading.output, kind) as out:
-            _write(answer(views, sql), kind, out)
+        if reading.output is None:
+            _answer(views, sql, reading.output, kind)
+        else:  # nobody sees a file before it is whole
+            while_unchanged(lambda: _answer(views, sql, reading.output, kind), views.files.changed)
+
+
+def _answer(views: Views, sql: str, path: str | None, kind: str) -> None:
+    with _output(path, kind) as out:
+        _write(answer(views, sql), kind, out)
 
 
 def answer(views: Views, sql: str) -> pa.RecordBatchReader:
-    """The rows, as they are computed."""
-    return views.connection.sql(sql).to_arrow_reader(BATCH_ROWS)
+    """The rows, as they are computed.
+
+    Up to the first of them it is computed anew if an erasure replaces a file meanwhile; after that, the reader
+    raises, as what it has given cannot be taken back.
+    """
+
+    def begin(connection: duckdb.DuckDBPyConnection) -> pa.RecordBatchReader:
+        reader = connection.sql(sql).to_arrow_reader(BATCH_ROWS)
+        first = next(iter(reader), None)
+        batches = chain([first], reader) if first is not None else ()
+        return pa.RecordBatchReader.from_batches(reader.schema, batches)
+
+    return views.files.ask(begin)
 
 
 def show(reader: pa.RecordBatchReader, out: Any) -> None:
@@ -158,7 +178,13 @@ def _errors(views: Views) -> Iterator[None]:
         if "Table with name" in message:
             message = f"{message.split('Did you mean')[0].strip()} The lake has {', '.join(views.names)}"
         raise PipelineError(message) from error
-    except duckdb.Error as error:
+    except (duckdb.Error, OSError, pa.ArrowException) as error:
+        if views.files.changed():
+            raise PipelineError(
+                "an erasure replaced files while they were read: ask again; of what is printed above, believe nothing"
+            ) from error
+        if not isinstance(error, duckdb.Error):
+            raise
         raise PipelineError(_first_part(error)) from error
 
 

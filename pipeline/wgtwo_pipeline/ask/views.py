@@ -45,7 +45,8 @@ class Views:
         self._store = store
         self._tables, self._changed = _tables(store)
         self._exit = contextlib.ExitStack()
-        self.connection = self._exit.enter_context(database(store))
+        self.files = self._exit.enter_context(database(store))
+        self.connection = self.files.connection
 
     def __enter__(self) -> "Views":
         return self
@@ -96,7 +97,7 @@ class Views:
         self._run("SET lock_configuration = true")
 
     def _run(self, sql: str, *parameters: Any) -> Any:
-        return self.connection.execute(sql, parameters)
+        return self.files.ask(lambda connection: connection.execute(sql, parameters))
 
     def _load(self, sql: str, rows: pa.Table) -> None:
         self.connection.register("arrived", rows)
@@ -108,7 +109,9 @@ class Views:
         lake = self._store.uri("")
         root = re.sub(r"([*?[])", r"[\1]", self._store.uri(prefix))
         found = self._run("SELECT file FROM glob(?)", f"{root}**/*.parquet").fetchall()
-        return sorted(uri for (uri,) in found if FilePath.parse(uri.removeprefix(lake)))
+        uris = sorted(uri for (uri,) in found if FilePath.parse(uri.removeprefix(lake)))
+        self.files.watch(uris)
+        return uris
 
     def _define_table(self, name: str) -> None:
         files = self._files(f"tables/{name}/")

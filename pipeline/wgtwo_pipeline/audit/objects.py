@@ -15,6 +15,7 @@ from wgtwo_pipeline.errors import CorruptError, NotFoundError
 from wgtwo_pipeline.lake import journal
 from wgtwo_pipeline.lake.layout import QUARANTINE, TABLES
 from wgtwo_pipeline.lake.manifest import Manifest, TableFile, manifest_key, sealed_key
+from wgtwo_pipeline.lake.reading import while_unchanged
 from wgtwo_pipeline.lake.store import ObjectInfo, Store
 
 RETAINED = "retained/"
@@ -111,8 +112,7 @@ def check_footers(store: Store, findings: Findings, ledger: Ledger) -> None:
 
     def look(file: TableFile) -> tuple[TableFile, str]:
         try:
-            with store.open(file.key) as source:
-                return file, _difference(file, pq.ParquetFile(source).metadata)
+            return file, _difference(file, while_unchanged(lambda: _footer(store, file.key)))
         except NotFoundError:
             return file, ""  # the listing has said so
         except (pa.ArrowInvalid, OSError) as error:
@@ -121,6 +121,11 @@ def check_footers(store: Store, findings: Findings, ledger: Ledger) -> None:
     for file, difference in in_threads(look, files):
         findings.expect(not difference, "changed_file", file.key, difference)
         findings.proved["footers"] += 1
+
+
+def _footer(store: Store, key: str) -> pq.FileMetaData:
+    with store.open(key) as source:
+        return pq.ParquetFile(source).metadata
 
 
 def _difference(file: TableFile, footer: pq.FileMetaData) -> str:

@@ -21,6 +21,7 @@ from wgtwo_pipeline.events.wire import quarantine_identity
 from wgtwo_pipeline.lake import duck, epochs, journal
 from wgtwo_pipeline.lake.layout import QUARANTINE
 from wgtwo_pipeline.lake.manifest import Manifest, Sealed, SegmentRef, TableFile, manifest_key, sealed_key
+from wgtwo_pipeline.lake.reading import while_unchanged
 from wgtwo_pipeline.lake.store import Store
 
 MEMORY_BYTES = 512 << 20
@@ -45,7 +46,8 @@ class Rows:
         """Files first: what is wrong with them is said once, and they are left out of what follows."""
         for files in self._partitions.values():
             self._check_files(files)
-        with duck.database(self._store, MEMORY_BYTES) as self._db:
+        with duck.database(self._store, MEMORY_BYTES) as self._files:
+            self._db = self._files.connection
             before: set[bytes] = set()
             for table, day in self._partitions:
                 if table == QUARANTINE:
@@ -89,16 +91,17 @@ class Rows:
         if not keys:
             return
         events = self._events(keys)
-        twice = self._db.execute(
+        twice = self._ask(
             f"SELECT timestamp::VARCHAR, id, count(*) OVER () FROM ({events}) "
             "GROUP BY timestamp, id HAVING count(*) > 1 ORDER BY ALL LIMIT 1"
-        ).fetchall()
+        )
         for timestamp, value, count in twice:
-            files = self._db.execute(
+            files = self._ask(
                 f"SELECT DISTINCT parse_filename(filename) FROM ({events}) WHERE timestamp = ?::TIMESTAMPTZ "
                 "AND id IS NOT DISTINCT FROM ? ORDER BY ALL",
-                [timestamp, value],
-            ).fetchall()
+                timestamp,
+                value,
+            )
             self._findings.add(
                 "duplicate_row",
                 f"tables/{table}/day={day}",
@@ -194,9 +197,9 @@ class Rows:
     def _expect_none(self, kind: str, where: str, events: str, others: str, what: str) -> None:
         """Notes the events that are not among the others."""
         without = f"(SELECT timestamp, id FROM ({events})) EXCEPT (SELECT timestamp, id FROM ({others}))"
-        found = self._db.execute(
+        found = self._ask(
             f"SELECT timestamp::VARCHAR, id, count(*) OVER () FROM ({without}) ORDER BY ALL LIMIT 1"
-        ).fetchall()
+        )
         for timestamp, value, count in found:
             self._findings.add(kind, where, f"{count:,} events {what}, such as {value} at {timestamp}")
 
@@ -240,20 +243,34 @@ class Rows:
         keys: list[str] = files["key"].filter(near).to_pylist()
         return keys
 
+    def _ask(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """The answer to what reads files, asked anew if an erasure replaces one meanwhile."""
+        return self._files.ask(lambda connection: connection.execute(sql, parameters).fetchall())
+
     def _events(self, keys: list[str]) -> str:
         """SQL for the identities in some files of one table."""
-        with self._store.open(keys[0]) as source:
-            identity = pq.read_schema(source).names[1]
-        uris = ", ".join(duck.literal(self._store.uri(key)) for key in keys)
+
+        def names() -> list[str]:
+            with self._store.open(keys[0]) as source:
+                found: list[str] = pq.read_schema(source).names
+                return found
+
+        identity = while_unchanged(names)[1]
+        uris = [self._store.uri(key) for key in keys]
+        self._files.watch(uris)
         return (
-            f"SELECT timestamp, {identity}::VARCHAR AS id, filename FROM "
-            f"read_parquet([{uris}], filename = true, hive_partitioning = false, union_by_name = true)"
+            f"SELECT timestamp, {identity}::VARCHAR AS id, filename "
+            f"FROM read_parquet([{', '.join(map(duck.literal, uris))}], "
+            "filename = true, hive_partitioning = false, union_by_name = true)"
         )
 
-    def _quarantined(self, key: str) -> Iterator[bytes]:
-        with self._store.open(key) as source:
-            for batch in pq.ParquetFile(source).iter_batches(columns=["api", "method", "payload"]):
-                yield from _identities(batch)
+    def _quarantined(self, key: str) -> list[bytes]:
+        def identities() -> list[bytes]:
+            with self._store.open(key) as source:
+                batches = pq.ParquetFile(source).iter_batches(columns=["api", "method", "payload"])
+                return [identity for batch in batches for identity in _identities(batch)]
+
+        return while_unchanged(identities)
 
 
 def _name(key: str) -> str:

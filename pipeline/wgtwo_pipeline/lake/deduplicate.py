@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from wgtwo_pipeline.errors import CorruptError
 from wgtwo_pipeline.events.wire import quarantine_identity
 from wgtwo_pipeline.lake.manifest import TableFile
+from wgtwo_pipeline.lake.reading import while_unchanged
 from wgtwo_pipeline.lake.store import Store
 
 READ_AHEAD = 8
@@ -69,7 +70,8 @@ def earlier_identities(
 ) -> Iterator[pa.Table]:
     """The identity columns of the row groups that overlap a time range, both ends included; a table per file.
 
-    Reads a few files ahead. Raises CorruptError or NotFoundError naming a file that is not as described.
+    Reads a few files ahead, and one anew if an erasure replaces it meanwhile. Raises CorruptError or NotFoundError
+    naming a file that is not as described.
     """
 
     def read(file: TableFile) -> pa.Table:
@@ -83,7 +85,7 @@ def earlier_identities(
             return parquet.read_row_groups(groups, columns=list(identity))
 
     overlapping = [f for f in files if f.min_timestamp <= max_timestamp and f.max_timestamp >= min_timestamp]
-    return _ahead(read, overlapping)
+    return _ahead(lambda file: while_unchanged(lambda: read(file)), overlapping)
 
 
 def quarantine(store: Store, rows: pa.Table, files: Sequence[TableFile]) -> pa.Table:
@@ -111,7 +113,8 @@ def quarantine(store: Store, rows: pa.Table, files: Sequence[TableFile]) -> pa.T
     identities = _quarantine_identities(rows)
     wanted = set(identities)
     near = [f for f in files if f.min_timestamp <= until and f.max_timestamp >= since]
-    seen = {identity for found in _ahead(read, near) for identity in found if identity in wanted}
+    found = _ahead(lambda file: while_unchanged(lambda: read(file)), near)
+    seen = {identity for identities in found for identity in identities if identity in wanted}
     kept = []
     for at, identity in enumerate(identities):
         if identity not in seen:
