@@ -4,6 +4,7 @@ click parses, looks into the environment, the file and the defaults, and convert
 Beam's own options pass as they are, and each refusal is one sentence that names the fix.
 """
 
+import contextlib
 import importlib
 import os
 import sys
@@ -17,7 +18,7 @@ import click
 from click.core import ParameterSource
 
 from wgtwo_pipeline import logs
-from wgtwo_pipeline.cli import beam_options
+from wgtwo_pipeline.cli import beam_options, stderr
 from wgtwo_pipeline.cli.config_file import refuse_unknown_variables
 from wgtwo_pipeline.cli.options import SECTIONS, Option, all_options, options_of
 from wgtwo_pipeline.cli.types import nearest
@@ -150,7 +151,8 @@ class Command(click.Command):
         logs.setup_logging(settings["log-format"], settings["log-level"])
         request = self.request(settings)
         module, _, function = self.work.partition(":")
-        return int(getattr(importlib.import_module(module), function)(request))
+        with stderr.only_objects() if logs.is_json() else contextlib.nullcontext():
+            return int(getattr(importlib.import_module(module), function)(request))
 
     def _ours(self, ctx: click.Context, typed: Sequence[str]) -> list[str]:
         spellings = {
