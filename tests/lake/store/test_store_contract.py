@@ -124,7 +124,11 @@ key_sets = st.sets(st.lists(segments, min_size=1, max_size=4).map("/".join), max
 @given(
     wanted=key_sets, after=st.lists(segments, max_size=4).map("/".join), prefix=st.lists(segments, max_size=2)
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=60,
+    deadline=None,
+)
 def test_local_list_is_a_sorted_filter(tmp_path_factory, wanted, after, prefix):
     """For any keys, prefix and start the local listing is what a sort and a filter of all keys give."""
     # A name cannot be a file and a folder at once on a disk.

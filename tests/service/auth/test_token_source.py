@@ -39,7 +39,11 @@ def test_no_scopes_are_no_field(endpoint, oauth):
     assert endpoint.requests == [{"grant_type": "client_credentials"}]
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(lifetime=st.floats(1, 100_000), step=st.floats(0.01, 0.3))
 def test_a_token_is_renewed_before_it_expires(endpoint, oauth, clock, lifetime, step):
     """No token is given out in the last third of its life (at most a minute), nor fetched more often than needed."""

@@ -124,7 +124,11 @@ def test_an_answer_without_end_is_cut_off(both, serve):
     assert both(server.target, CALL, [b"x"])[0].code == "RESOURCE_EXHAUSTED"
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(requests=st.lists(st.binary(max_size=300), max_size=8))
 def test_any_bytes_come_back_as_they_went(requests, echo):
     """Payloads are bytes: nothing in them has a meaning on the way."""

@@ -32,7 +32,11 @@ def drain(stream, max_count: int = 100) -> tuple[list[bytes], StreamEndedError]:
             return payloads, end
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(sent=st.lists(st.binary(max_size=40), max_size=60), max_count=st.integers(1, 70))
 def test_deliveries_come_in_order_and_as_raw_bytes(connect, server, sent, max_count):
     """Whatever bytes the server sends come once, in order, before the end is told, at most max_count at a time."""
