@@ -8,7 +8,7 @@ import threading
 
 import pytest
 from memory_store import MemoryStore
-from patience import wait_until
+from patience import PATIENCE_SECONDS, wait_until
 from scripted_transport import Clock, ScriptedTransport
 from wgtwo_pipeline.events import api
 from wgtwo_pipeline.ingest import session, worker
@@ -144,7 +144,7 @@ def test_a_forked_child_gets_its_own_and_leaves_the_parent_s_alone(transports, m
 
     forked = context.Process(target=child)
     forked.start()
-    forked.join(30)
+    forked.join(PATIENCE_SECONDS)
     assert forked.exitcode == 0
     assert ours.recv() == (False, False)
     assert ours.recv() is False

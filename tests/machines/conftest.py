@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_SECONDS
 
 _SHOWN: list[tuple[str, str, str]] = []
 
@@ -56,13 +57,13 @@ class Machine:
         self.environment: dict[str, str] = {}
 
     def run(
-        self, *arguments: object, timeout: float = 100, **more: object
+        self, *arguments: object, timeout: float = PATIENCE_SECONDS, **more: object
     ) -> subprocess.CompletedProcess[str]:
         """Runs `wgtwo-pipeline` with these arguments there, to its end."""
         return self.python("-m", "wgtwo_pipeline", *arguments, timeout=timeout, **more)
 
     def python(
-        self, *arguments: object, timeout: float = 100, **more: object
+        self, *arguments: object, timeout: float = PATIENCE_SECONDS, **more: object
     ) -> subprocess.CompletedProcess[str]:
         """Runs Python there."""
         command = self.command([sys.executable, *map(str, arguments)])

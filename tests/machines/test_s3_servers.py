@@ -38,9 +38,7 @@ def server(environment):
 
 
 def store(server, **more):
-    return S3LakeStore(
-        LakeLocation("s3://a-lake/p", server.endpoint), patience_seconds=0.5, timeout_seconds=5, **more
-    )
+    return S3LakeStore(LakeLocation("s3://a-lake/p", server.endpoint), patience_seconds=0.5, **more)
 
 
 @pytest.fixture(autouse=True)

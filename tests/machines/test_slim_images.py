@@ -114,7 +114,7 @@ def test_s3_in_an_image_without_certificates(without_authorities, https_lake, tm
     if named:
         without_authorities.environment["AWS_CA_BUNDLE"] = str(tmp_path / "tls" / "authority.pem")
     ended = without_authorities.run(
-        "publish", "--lake", "s3://a-lake/p", "--s3-endpoint", https_lake.endpoint, timeout=60
+        "publish", "--lake", "s3://a-lake/p", "--s3-endpoint", https_lake.endpoint
     )
     assert ended.returncode == (0 if named else 1), ended.stderr
     if not named:

@@ -9,6 +9,7 @@ import lakes
 import pyarrow.parquet as pq
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
+from patience import PATIENCE_SECONDS
 from wgtwo_pipeline import flows
 from wgtwo_pipeline.errors import (
     ConfigurationError,
@@ -130,7 +131,7 @@ def test_publishers_that_race_publish_once(store):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE_SECONDS)
     assert not errors
     assert history.load(store).committed == 1
     assert sequences(store) == list(range(20))
