@@ -44,7 +44,7 @@ def test_defaults():
 def test_publish_every_depends_on_the_sandbox():
     """Every 10 s with the embedded sandbox, every minute with a service, unless somebody said otherwise."""
     assert built().publishing.publish_every_seconds == 10
-    assert built(endpoint="x:1").publishing.publish_every_seconds == 60
+    assert built(endpoint="x:1").publishing.publish_every_seconds == 900
     assert built(publish_every="3s").publishing.publish_every_seconds == 3
     assert built(environment={"WGTWO_PUBLISH_EVERY": "1m"}).publishing.publish_every_seconds == 60
 

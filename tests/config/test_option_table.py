@@ -31,7 +31,7 @@ DESCRIBED = [
     ("ack-timeout", INGEST, "30s"),
     ("start", INGEST, "oldest"),
     ("linger", INGEST, "200ms"),
-    ("publish-every", {"run"}, "1m"),
+    ("publish-every", {"run"}, "15m"),
     ("for", INGEST, None),
     ("max-events", INGEST, None),
     ("until-idle", INGEST, None),

@@ -14,7 +14,7 @@ from memory_store import MemoryStore
 from patience import PATIENCE_SECONDS
 from wgtwo_pipeline.errors import CorruptError
 from wgtwo_pipeline.lake import epochs, history, journal, retained
-from wgtwo_pipeline.lake.epochs import Limits
+from wgtwo_pipeline.lake.epochs import Enough, Limits
 from wgtwo_pipeline.lake.journal import SegmentName, Source
 from wgtwo_pipeline.lake.manifest import (
     Parameters,
@@ -230,6 +230,79 @@ def test_an_open_epoch_waits(store):
     put(store, 1)
     seal(store)
     assert epochs.waiting(store, history.load(store), NOON - timedelta(days=1))
+
+
+# Due
+
+
+def due(store, at_seconds, **enough):
+    """Asked so many seconds after NOON, of segments named and made then."""
+
+    class Then(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return NOON + timedelta(seconds=at_seconds)
+
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(epochs, "datetime", Then)
+        return epochs.due(store, history.load(store), Enough(60.0, **enough))
+
+
+def test_nothing_is_due_where_nothing_waits(store):
+    """However old it is; neither are a few heartbeats."""
+    assert not due(store, 1e6)
+    put(store, 0)
+    assert not due(store, 1e6)
+
+
+def test_the_oldest_decides(store):
+    """However new the newest is; a heartbeat is nothing that anyone waits for."""
+    put(store, 0, seconds=-1_000)
+    put(store, 1)
+    put(store, 1, seconds=59)
+    assert not due(store, 59.9)
+    assert due(store, 60)
+
+
+@pytest.mark.parametrize(("rows", "is_due"), [(9, False), (10, True)])
+def test_enough_deliveries_are_due_at_once(store, rows, is_due):
+    """Of all segments together."""
+    put(store, 4)
+    put(store, rows - 4, seconds=1)
+    assert due(store, 2, rows=10) == is_due
+
+
+def test_enough_bytes_are_due_at_once(store):
+    """Large events wait no longer than a file's worth of them."""
+    put(store, 1, payload=bytes(600))
+    assert not due(store, 1, bytes=2_000)
+    put(store, 1, seconds=1, payload=bytes(600))
+    assert due(store, 2, bytes=2_000)
+
+
+def test_an_open_epoch_is_due(store):
+    """Whatever its age: somebody was killed."""
+    put(store, 1)
+    seal(store)
+    assert due(store, 1)
+
+
+def test_many_heartbeats_are_due(store, monkeypatch):
+    """They would only make listings long."""
+    monkeypatch.setattr(epochs, "_MANY_HEARTBEATS", 3)
+    for number in range(3):
+        assert not due(store, 1_000)
+        put(store, 0, seconds=number)
+    assert due(store, 1_000)
+
+
+def test_a_writer_whose_clock_is_ahead_delays_nothing(store):
+    """By the store's clock its segment is as old as any."""
+    key = put(store, 1, seconds=7_200)
+    (info,) = journal.segments(store)
+    assert info.key == key
+    later = (info.modified - NOON).total_seconds() + 60
+    assert due(store, later)
 
 
 # Groups

@@ -51,7 +51,9 @@ def run(store, **limits):
 def publisher(store, **limits):
     config = SimpleNamespace(
         lake=store.location,
-        publishing=SimpleNamespace(partition_by="date", journal_retention_seconds=3600.0),
+        publishing=SimpleNamespace(
+            partition_by="date", journal_retention_seconds=3600.0, publish_every_seconds=900.0
+        ),
         beam_args=("--runner=DirectRunner",),
     )
     made = jobs.Publisher(config)
@@ -155,6 +157,18 @@ def test_what_comes_meanwhile_is_left_to_the_next_time(store):
         published.append(manifest.epoch)
         lakes.journal(store, lakes.sms(100 + len(published)))
     assert published == [1]
+
+
+def test_what_is_due_is_published_and_what_is_not_waits(store):
+    """While more is coming: epoch after epoch while there is enough for one, and the rest stays in the journal."""
+    made = publisher(store, rows=4)
+    made._enough = replace(made._enough, rows=4)
+    for number in range(6):
+        lakes.journal(store, lakes.sms(2 * number), lakes.sms(2 * number + 1))
+    assert [manifest.published for manifest in made.publish_due()] == [4, 4, 4]
+    lakes.journal(store, lakes.sms(100))
+    assert list(made.publish_due()) == []
+    assert [manifest.published for manifest in made.publish_all()] == [1]
 
 
 def test_a_job_that_commits_nothing_is_an_error(store, monkeypatch):

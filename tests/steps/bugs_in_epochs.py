@@ -36,6 +36,31 @@ def seal_at_once(patches):
     patches.setattr(epochs, "seal", seal)
 
 
+def due_whatever_waits(patches):
+    patches.setattr(
+        epochs, "due", lambda store, past, enough: epochs.waiting(store, past, epochs.datetime.now(UTC))
+    )
+
+
+def due_by_the_newest(patches):
+    """By what came last, so that where something always comes nothing ever is."""
+    original = epochs.due
+
+    def due(store, past, enough):
+        ages = [info.modified for info in history.backlog(store, past)]
+        old = ages and epochs.datetime.now(UTC) - max(ages) >= timedelta(seconds=enough.age_seconds)
+        return bool(old) or original(store, past, replace(enough, age_seconds=1e9))
+
+    patches.setattr(epochs, "due", due)
+
+
+def due_by_age_alone(patches):
+    original = epochs.due
+    patches.setattr(
+        epochs, "due", lambda store, past, enough: original(store, past, replace(enough, rows=10**9))
+    )
+
+
 def only_newer(patches):
     original = history.backlog
 

@@ -26,6 +26,8 @@ _CHECKPOINT = re.compile(r"checkpoints/(\d{10})\.parquet")
 _MARKED = {"voice": "call_id", "sms": "id", "handset_change_v1": "imsi"}
 _TOTALS = ("received", "published", "duplicates", "quarantined", "erased")
 _HISTORY = timedelta(minutes=30)
+PUBLISH_EVERY = timedelta(seconds=60)
+ENOUGH_ROWS = 4
 _END = datetime(9999, 1, 1, tzinfo=UTC)
 _START = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -48,6 +50,8 @@ class Checker:
         self._put_again: set[str] = set()
         self._gaps: list[tuple[datetime, datetime]] = []
         self._acked: set[int] = set()
+        self.must_be_due = False
+        """Whether what is sealed now must be worth an epoch."""
 
     def violation(self, text):
         self.violations.append(text)
@@ -103,6 +107,22 @@ class Checker:
         held = {key for epoch in self._manifests for key in self._members(epoch)}
         unpublished = [key for key in found if key not in held]
         return unpublished + [f"epoch {epoch}" for epoch in self._seals if epoch not in self._manifests]
+
+    def none_is_due(self, since, now):
+        """After publishing what is due: nothing is left of `since` that is old or much."""
+        held = {key for epoch in self._manifests for key in self._members(epoch)}
+        waiting = [key for key in self._objects if self._segments.get(key) and key not in held]
+        there = [key for key in waiting if self._put_at[key] <= since]
+        for key in there:
+            self._expect(now - self._put_at[key] <= PUBLISH_EVERY, f"{key} waits although it is old")
+        rows = sum(len(self._segments[key]) for key in there)
+        self._expect(rows < ENOUGH_ROWS, f"{rows} deliveries wait, which are enough")
+
+    def _is_due(self, members, now):
+        """Whether an epoch of these is worth it."""
+        full = [key for key in members if self._segments.get(key)]
+        old = any(now - _named_at(key) >= PUBLISH_EVERY for key in full)
+        return old or sum(len(self._segments[key]) for key in full) >= ENOUGH_ROWS
 
     def finish(self, lost):
         """At the end: everything is somewhere, once."""
@@ -227,6 +247,9 @@ class Checker:
         self._expect(f"descriptors/{digest}.binpb" in self._objects, f"epoch {epoch} has no descriptors")
         members = self._members(epoch)
         self._expect(len(members) == len(set(members)), f"epoch {epoch} has a segment twice")
+        if self.must_be_due:
+            now = datetime.fromisoformat(seal["sealed_at"])
+            self._expect(self._is_due(members, now), f"epoch {epoch} was sealed although it could wait")
         for segment in seal["segments"]:
             key = segment["key"]
             self._expect(key in self._objects, f"epoch {epoch} seals {key}, which does not exist")
@@ -325,6 +348,10 @@ class Checker:
             self._expect(
                 state["totals"][name] == total, f"{key} says {name} {state['totals'][name]}, not {total}"
             )
+
+
+def _named_at(key):
+    return datetime.fromisoformat(key.rpartition("/")[2].partition("-")[0])
 
 
 def _number(payload):

@@ -12,7 +12,7 @@ import bugs_in_epochs as epochs
 import bugs_in_ingest as ingest
 import bugs_in_publish as publish
 from plan import ZIGZAG, Choice, Fault
-from stories import BACKLOG, BOTH_APIS, MISSED, PLAIN, QUIET, SILENT, SMALL
+from stories import BACKLOG, BOTH_APIS, DUE, MISSED, PLAIN, QUIET, SILENT, SMALL
 from world import World
 
 
@@ -98,6 +98,9 @@ MUTANTS = (
         "kill after",
         PUT_SEAL,
     ),
+    Mutant("epochs", "publishes whatever waits", epochs.due_whatever_waits, DUE),
+    Mutant("epochs", "waits while something comes", epochs.due_by_the_newest, DUE),
+    Mutant("epochs", "does not count what waits", epochs.due_by_age_alone, DUE),
     Mutant(
         "epochs",
         "takes only segments newer than the last",

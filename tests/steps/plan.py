@@ -42,9 +42,9 @@ class Choice:
 @dataclass(frozen=True)
 class Story:
     """What happens, as words: a channel (`voice`, `sms:utf8`) emits an event; `ingest` and `publish` run for a
-    while; `wait:31` passes seconds; `restart` asks ingest to stop, in order, `crash:publish` kills; between `deaf`
-    and `hears` the service gets no ack, between `mute` and `unmute` nothing that it sends arrives; `down:90` takes
-    the lake away for 90 seconds."""
+    while, `due` publishes only what is worth it; `wait:31` passes seconds; `restart` asks ingest to stop, in order,
+    `crash:publish` kills; between `deaf` and `hears` the service gets no ack, between `mute` and `unmute` nothing
+    that it sends arrives; `down:90` takes the lake away for 90 seconds."""
 
     name: str
     script: str

@@ -56,7 +56,14 @@ SILENT = Story(
     "voice sms ingest mute voice wait:61 ingest ingest crash:ingest wait:2400 unmute sms ingest publish wait:31 "
     "ingest",
 )
-STORIES = (PLAIN, SMALL, BOTH_APIS, QUIET, MISSED, LAKE_DOWN, BACKLOG, SILENT)
+DUE = Story(
+    "published when it is worth it",
+    # By age although more keeps coming, by count although it is young, and not before.
+    "voice sms ingest due wait:40 voice ingest due wait:40 ingest due voice voice:utf8 voice sms voice ingest due "
+    "sms ingest crash:publish due wait:61 due",
+    checkpoint_every=1,
+)
+STORIES = (PLAIN, SMALL, BOTH_APIS, QUIET, MISSED, LAKE_DOWN, BACKLOG, DUE, SILENT)
 
 
 def told(story):

@@ -12,7 +12,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-from checker import Checker
+from checker import ENOUGH_ROWS, PUBLISH_EVERY, Checker
 from plan import (
     ACK_TIMEOUT_SECONDS,
     FAULTS,
@@ -143,6 +143,12 @@ class World:
             self._do("ingest", self._ingest)
         elif verb == "publish":
             self._do("publish", self._publish)
+        elif verb == "due":
+            began = self.clock.now()
+            self.checker.must_be_due = not self.plan
+            self._do("publish", self._publish_due)
+            self.checker.must_be_due = False
+            self.checker.none_is_due(began, self.clock.now())
         elif verb == "restart":
             self._do("ingest", self._ingest_and_stop)
             self._processes.pop("ingest", None)
@@ -210,7 +216,9 @@ class World:
         choice = self.story.choices[min(self._publishers, len(self.story.choices) - 1)]
         self._publishers += 1
         publishing = SimpleNamespace(
-            partition_by=choice.partition_by, journal_retention_seconds=choice.retention_seconds
+            partition_by=choice.partition_by,
+            journal_retention_seconds=choice.retention_seconds,
+            publish_every_seconds=PUBLISH_EVERY.total_seconds(),
         )
         publisher = jobs.Publisher(SimpleNamespace(lake=process.store.location, publishing=publishing))
         publisher._settings = replace(
@@ -224,6 +232,7 @@ class World:
             ),
             limits=epochs.Limits(rows=choice.epoch_rows),
         )
+        publisher._enough = replace(publisher._enough, rows=ENOUGH_ROWS)
         return publisher
 
     def _drop(self, role):
@@ -265,6 +274,11 @@ class World:
     def _publish(self, process):
         self._check(process)
         for _ in process.publisher.publish_all():
+            pass
+
+    def _publish_due(self, process):
+        self._check(process)
+        for _ in process.publisher.publish_due():
             pass
 
     def _others(self, process):

@@ -171,8 +171,9 @@ SECTIONS: Final = (
         Option("until-idle", INGEST, "duration", None, "after no event came for so long, such as 10s", low="1ms"),
     )),
     Section("Publishing", (
-        Option("publish-every", ("run",), "duration", "1m",
-               "time between two publications; 10s with the embedded sandbox", low="100ms"),
+        Option("publish-every", ("run",), "duration", "15m",
+               "publish when the oldest event that waits is this old, or 64 MiB or 250,000 wait; "
+               "10s with the embedded sandbox", low="100ms"),
         Option("journal-retention", ("run", "publish"), "duration", "24h", "how long published segments are kept"),
         Option("partition-by", ("run", "publish"), "choice", "date", "one folder of a table a day or an hour",
                choices=("date", "hour")),

@@ -51,6 +51,34 @@ class Limits:
     segments: int = 50_000
 
 
+@dataclass(frozen=True)
+class Enough:
+    """What makes an epoch worth it while more is still coming: so many deliveries, bytes of segments, or so old.
+
+    Nobody can put several plain objects in the place of others at one moment, so files are never compacted: they are
+    made large enough the first time. Nothing waits for it but who reads the tables: acks do not.
+    """
+
+    age_seconds: float
+    rows: int = 250_000
+    bytes: int = 64 * 1024 * 1024
+
+
+def due(store: Store, past: history.History, enough: Enough) -> bool:
+    """Whether what waits is worth an epoch now, or an epoch is open already. Lists the journal."""
+    if history.open_epoch(store, past):
+        return True
+    oldest = datetime.now(UTC) - timedelta(seconds=enough.age_seconds)
+    rows = size = beats = 0
+    for info in history.backlog(store, past):
+        name = journal.SegmentName.parse(info.key)
+        rows, size, beats = rows + name.rows, size + info.size, beats + (name.rows == 0)
+        # A name has its writer's clock: one that is ahead makes nothing wait longer.
+        if name.rows and min(name.created_at, info.modified) <= oldest:
+            return True
+    return rows >= enough.rows or size >= enough.bytes or beats >= _MANY_HEARTBEATS
+
+
 def waiting(store: Store, past: history.History, until: datetime) -> bool:
     """Whether there is something to publish: an open epoch, or segments from before `until` worth one.
 

@@ -1,5 +1,6 @@
 """What `run` with its embedded sandbox ends with: what the lake holds, an answer, a proof, and what to type next."""
 
+import json
 import shlex
 import shutil
 import sys
@@ -11,7 +12,7 @@ from wgtwo_pipeline.ask import query, status
 from wgtwo_pipeline.ask.views import Views
 from wgtwo_pipeline.audit import audit
 from wgtwo_pipeline.lake.open import open_to_read
-from wgtwo_pipeline.lake.store import LakeLocation
+from wgtwo_pipeline.lake.store import LakeLocation, Store
 from wgtwo_pipeline.run.config import Config
 
 ANSWERS: Final = (
@@ -57,6 +58,7 @@ def show(config: Config) -> int:
         f'  ask anything          {program} query{lake} "FROM sms LIMIT 3"',
         f"  see what there is     {program} status{lake}",
         f"  prove every row       {program} audit --deep{lake}",
+        f"  read it with pandas   {_pandas(store, min(held.tables, key='sms'.__ne__, default='sms'))}",
         f"  with a real service   {program} run --endpoint HOST:PORT{lake}",
     )
     return 1 if findings.total else 0
@@ -68,6 +70,14 @@ def _program() -> str:
     if called.name == "__main__.py":
         return f"{Path(sys.executable).name} -m wgtwo_pipeline"
     return called.name if shutil.which(called.name) else str(called)
+
+
+def _pandas(store: Store, table: str) -> str:
+    """A line for a shell that shows a table with pandas and nothing of ours."""
+    folder = store.uri(f"tables/{table}")
+    if "://" not in folder and Path(folder).is_relative_to(Path.cwd()):
+        folder = str(Path(folder).relative_to(Path.cwd()))
+    return f"python -c {shlex.quote(f'import pandas; print(pandas.read_parquet({json.dumps(folder)}))')}"
 
 
 def _lake_options(lake: LakeLocation) -> str:

@@ -22,7 +22,7 @@ class Stopping:
 
 @dataclass(frozen=True)
 class Publishing:
-    """How often to publish, how long to keep what is published, and how fine partitions are (`date` or `hour`)."""
+    """How long events wait at most, how long what is published is kept, whether partitions are by date or hour."""
 
     publish_every_seconds: float
     journal_retention_seconds: float

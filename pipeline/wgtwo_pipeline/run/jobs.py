@@ -5,7 +5,7 @@ import re
 import secrets
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -139,6 +139,11 @@ class Publisher:
             limits=epochs.Limits(),
             retention_seconds=config.publishing.journal_retention_seconds,
         )
+        self._enough = epochs.Enough(config.publishing.publish_every_seconds)
+
+    def publish_due(self) -> Iterator[Manifest]:
+        """Publishes epoch after epoch while what waits is worth one; yields each manifest."""
+        return self._publish_while(lambda past: epochs.due(self._store, past, self._enough))
 
     def publish_all(self) -> Iterator[Manifest]:
         """Publishes epoch after epoch until nothing waits that was there at the start; yields each manifest.
@@ -146,8 +151,11 @@ class Publisher:
         What comes meanwhile is left to the next time, so that epochs do not get small.
         """
         started_at = datetime.now(UTC)
+        return self._publish_while(lambda past: epochs.waiting(self._store, past, started_at))
+
+    def _publish_while(self, goes_on: Callable[[history.History], bool]) -> Iterator[Manifest]:
         past = history.load(self._store)
-        while epochs.waiting(self._store, past, started_at):
+        while goes_on(past):
             pipeline = beam.Pipeline(options=options(self._config, streaming=False))
             flows.publish(pipeline, self._settings)
             self._run(pipeline)

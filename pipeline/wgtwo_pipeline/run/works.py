@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from typing import Any
 
 from wgtwo_pipeline.errors import JobError, LakeError, PipelineError
@@ -14,6 +13,10 @@ from wgtwo_pipeline.sandbox.options import SandboxSettings
 from wgtwo_pipeline.service.settings import Service
 
 _LOG = logging.getLogger(__name__)
+
+_LOOK_SECONDS, _RETRY_SECONDS = 10.0, 60.0
+"""How often the journal is listed at most, to see whether what waits is worth an epoch: at full speed that takes
+longer to come. And how soon a failed publication is tried again."""
 
 SANDBOX = Service("127.0.0.1:0", plaintext=True)
 
@@ -42,7 +45,7 @@ def job(config: Config, lifeline: Lifeline, service: Service, suffix: str) -> No
 
 
 def publish(config: Config, lifeline: Lifeline) -> None:
-    """Publishes again and again; asked to stop, once more and for the last time.
+    """Publishes whenever what waits is worth it; asked to stop, once more and for the last time, all of it.
 
     A lake or cluster that can't be reached is waited for, with the events safe in the journal.
     """
@@ -52,20 +55,19 @@ def publish(config: Config, lifeline: Lifeline) -> None:
     lifeline.report(ready=True)
     while True:
         final = lifeline.stopping.is_set()
-        started = time.monotonic()
+        pause_seconds = max(0.1, min(_LOOK_SECONDS, config.publishing.publish_every_seconds / 5))
         try:
-            for manifest in publisher.publish_all():
+            for manifest in publisher.publish_all() if final else publisher.publish_due():
                 totals = history.load(open_store(config.lake)).totals
                 lifeline.report(published=totals.published, epoch=manifest.epoch)
         except (LakeError, JobError) as error:
             if final:
                 raise
             _LOG.error("publishing failed and will be tried again: %s", error)
+            pause_seconds = min(_RETRY_SECONDS, config.publishing.publish_every_seconds)
         if final:
             return
-        lifeline.stopping.wait(
-            max(0.0, config.publishing.publish_every_seconds - (time.monotonic() - started))
-        )
+        lifeline.stopping.wait(pause_seconds)
 
 
 def sandbox(config: Config, lifeline: Lifeline, settings: SandboxSettings) -> None:

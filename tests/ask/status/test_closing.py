@@ -1,6 +1,11 @@
 """What `run` ends with."""
 
 import io
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import lakes
@@ -25,6 +30,20 @@ def test_it_shows_an_answer_a_proof_and_what_is_next(store, monkeypatch):
     assert "audit passed" in text
     assert f'/some/where/wgtwo-pipeline query --lake {store.location.url} "FROM sms LIMIT 3"' in text
     assert max(map(len, text.partition("Next:")[0].splitlines())) <= 100
+
+
+def test_the_line_for_pandas_works_as_it_stands(store, monkeypatch):
+    """In a shell, in the folder where it was shown: the whole table, with nothing of this project."""
+    lakes.lake_of_two_days(store)
+    monkeypatch.chdir(Path(store.uri("")).parent)
+    text, _ = shown(store, monkeypatch)
+    (line,) = [line for line in text.splitlines() if "import pandas" in line]
+    command = line[line.index("python -c") :].replace("python", shlex.quote(sys.executable), 1)
+    assert '"lake/tables/sms"' in command
+    without_us = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    found = subprocess.run(command, shell=True, capture_output=True, text=True, env=without_us, check=True)
+    assert "[30 rows x " in found.stdout
+    assert "2026-11-24" in found.stdout
 
 
 def test_an_empty_lake_has_nothing_to_show(store, monkeypatch):
