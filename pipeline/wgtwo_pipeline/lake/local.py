@@ -233,6 +233,7 @@ class LocalLakeStore:
         if locks.tag(there) == unchanged:
             locks.date_after(temporary, there)
             os.rename(temporary, path)
+            self._temporary.forget(there)
         elif not same_content(path, view):
             raise ChangedError(key)
         # Also when it was there: whoever replaced it may not have come to this line yet.

@@ -61,6 +61,15 @@ class Temporary:
                     if entry.stat().st_mtime < oldest and not LOCK.endswith(entry.name):
                         os.unlink(entry.path)
 
+    def forget(self, replaced: os.stat_result) -> None:
+        """Remove the names that a file, now replaced under its key, has here: its creator was killed before that."""
+        if replaced.st_nlink > 1:
+            with os.scandir(f"{self._root}/{TEMPORARY}") as scan:
+                for entry in scan:
+                    with contextlib.suppress(FileNotFoundError):
+                        if os.path.samestat(entry.stat(), replaced):
+                            os.unlink(entry.path)
+
     def _make(self) -> None:
         # Never the root itself: it may be a disk that is not mounted now.
         with contextlib.suppress(FileExistsError):
