@@ -38,6 +38,7 @@ class FaultServer:
         self.faults: list[Fault] = []
         self.ignores_conditions = False
         self.before = lambda method, key: None
+        self.answers: dict[str, bytes] = {}  # of what it does not do itself, by a parameter of the query
         self.completes_on_any_condition = False  # as some servers do at the end of a multipart upload only
         self.demands_checksums = False  # as a bucket with Object Lock does
         self.refuses_checksums = False  # as servers do that do not know them
@@ -129,6 +130,8 @@ class _Handler(BaseHTTPRequestHandler):
         described = {"ETag": _etag(there), "Last-Modified": formatdate(usegmt=True)}
         absent = self.headers.get("If-None-Match") == "*" and not self.s3.ignores_conditions
         match = None if self.s3.ignores_conditions else self.headers.get("If-Match")
+        for name in query.keys() & self.s3.answers.keys():
+            return 200, {}, self.s3.answers[name]
         if "list-type" in query:
             return 200, {}, self._listing(query)
         if "delete" in query:

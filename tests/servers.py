@@ -66,13 +66,14 @@ class Credentials:
 class VersityGateway:
     """versitygw on a folder: a real S3 server that checks signatures and conditions."""
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
+    def __init__(self, folder: Path, port: int | None = None, versioning: bool = False) -> None:
         self.folder = folder
+        self._versioning = versioning
         self.port = port or free_port()
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self.credentials = Credentials("testaccess", "testsecretkey")
         self._process: subprocess.Popen[bytes] | None = None
-        for name in ("data", "iam"):
+        for name in ("data", "iam", "versions"):
             (folder / name).mkdir(parents=True, exist_ok=True)
 
     def start(self) -> "VersityGateway":
@@ -83,7 +84,9 @@ class VersityGateway:
             "--iam-dir": str(self.folder / "iam"),
         }
         command = [tool("versitygw"), *(word for option in options.items() for word in option)]
-        command += ["--iam-cache-disable", "--keep-alive", "--quiet", "posix", str(self.folder / "data")]
+        command += ["--iam-cache-disable", "--keep-alive", "--quiet", "posix"]
+        command += ["--versioning-dir", str(self.folder / "versions")] if self._versioning else []
+        command += [str(self.folder / "data")]
         with (self.folder / "versitygw.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         wait_for_port(self.port, self._process)
@@ -112,9 +115,9 @@ def s3_client(endpoint: str, credentials: Credentials) -> Any:
 
 
 @contextlib.contextmanager
-def versitygw(folder: Path) -> Iterator[VersityGateway]:
-    """Run versitygw on a folder for as long as the context lasts."""
-    gateway = VersityGateway(folder).start()
+def versitygw(folder: Path, versioning: bool = False) -> Iterator[VersityGateway]:
+    """Run versitygw on a folder for as long as the context lasts; with `versioning` its buckets may keep versions."""
+    gateway = VersityGateway(folder, versioning=versioning).start()
     try:
         yield gateway
     finally:
