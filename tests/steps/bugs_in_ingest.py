@@ -20,7 +20,7 @@ def ack_first(patches):
     def process(self, group):
         mine = subscribe.worker().session(self._settings, group.member)
         mine.ack(group.number, group.received)
-        mine._acker._threads[0].turn()
+        mine._transport.turn()
         mine.journal(group.received)
         yield group
 
@@ -95,6 +95,14 @@ def cover_what_waits(patches):
 
 def take_silence_for_room(patches):
     patches.setattr(ack.Acker, "in_flight", property(lambda self: 0))
+
+
+def settle_before_the_answer(patches):
+    def send(self, group, requests, acked, tries):
+        self._settle(group, len(requests), [])
+        self._transport.start_many(self._method.ack, requests, self._timeout_seconds, lambda results: None)
+
+    patches.setattr(ack.Acker, "_send", send)
 
 
 def gap_named_by_start(patches):

@@ -75,6 +75,7 @@ MUTANTS = (
     Mutant("session", "records no gap", ingest.never_record, MISSED),
     Mutant("session", "takes what waits at the service for covered", ingest.cover_what_waits, BACKLOG),
     Mutant("session", "takes silence for room in flight", ingest.take_silence_for_room, BACKLOG),
+    Mutant("ack", "settles a group before its acks are answered", ingest.settle_before_the_answer, BACKLOG),
     Mutant(
         "positions",
         "names a gap by its start alone",

@@ -21,7 +21,6 @@ class Process:
         self.way = ""
         self.caches = {}
         self.is_checked = False
-        self.threads = []
         self.transports = []
         self.store = ScriptedStore(world, self, world.bucket)
         self.worker = None
@@ -50,6 +49,6 @@ class Process:
             raise KilledError
 
     def background(self):
-        """Gives each thread of this process a turn."""
-        for thread in self.threads:
-            thread.turn()
+        """Gives what goes on beside the flow a turn: the calls that were started."""
+        for transport in self.transports:
+            transport.turn()

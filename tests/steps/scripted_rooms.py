@@ -1,6 +1,5 @@
 """The real rooms in a scripted world: what of them is replaced, and publishing without Beam's runner."""
 
-import queue
 from collections import defaultdict
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -8,7 +7,7 @@ from types import SimpleNamespace
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from scripted_service import ScriptedTransport
-from scripted_time import Immediate, Queue, Thread, datetime_of
+from scripted_time import Idler, Immediate, datetime_of
 from wgtwo_pipeline.ingest import ack, session, subscribe, worker
 from wgtwo_pipeline.lake import deduplicate, epochs, history, journal
 from wgtwo_pipeline.publish import rooms
@@ -34,11 +33,26 @@ def install(world, patches):
             clock.advance(0 if self._is_set else seconds)
             return self._is_set
 
-    def thread(target, **_):
-        made = Thread(target)
-        if target.__name__ == "_run":  # not the watcher of sessions that nobody asks
-            world.current.threads.append(made)
-        return made
+    class Condition:
+        """What waits for acks gives them their turn."""
+
+        def __init__(self, lock):
+            self._lock = lock
+
+        def __enter__(self):
+            self._lock.acquire()
+
+        def __exit__(self, *_):
+            self._lock.release()
+
+        def notify_all(self):
+            pass
+
+        def wait_for(self, predicate, _timeout):
+            self._lock.release()
+            world.current.background()
+            self._lock.acquire()
+            return predicate()
 
     def open_transport(service):
         process = world.known[service.target]
@@ -54,7 +68,7 @@ def install(world, patches):
         "memory": SimpleNamespace(release=lambda: None),  # half of the time otherwise
     }
     real = worker.threading
-    threading = SimpleNamespace(Thread=thread, Event=Event, Lock=real.Lock)
+    threading = SimpleNamespace(Thread=Idler, Event=Event, Lock=real.Lock, Condition=Condition)
     fakes = {
         session: {
             "time": clock,
@@ -70,7 +84,6 @@ def install(world, patches):
         ack: {
             "time": clock,
             "threading": threading,
-            "queue": SimpleNamespace(SimpleQueue=Queue, Empty=queue.Empty),
         },
         worker: {"threading": threading},
         deduplicate: {"ThreadPoolExecutor": Immediate},

@@ -167,6 +167,7 @@ class ScriptedTransport:
     def __init__(self, world, process, service):
         self._world, self._process, self._service = world, process, service
         self.streams = []
+        self._calls = deque()
 
     def stream(self, method, request):
         self._world.step(self._process, "subscribe", method)
@@ -174,8 +175,14 @@ class ScriptedTransport:
         self.streams.append(stream)
         return stream
 
-    def call_many(self, method, requests, timeout_seconds):
-        return [self._call(method, request, timeout_seconds) for request in requests]
+    def start_many(self, method, requests, timeout_seconds, done):
+        self._calls.append((method, requests, timeout_seconds, done))
+
+    def turn(self):
+        """Makes the calls that were started, and those that their answers start."""
+        while self._calls:
+            method, requests, timeout_seconds, done = self._calls.popleft()
+            done([self._call(method, request, timeout_seconds) for request in requests])
 
     def close(self):
         for stream in self.streams:

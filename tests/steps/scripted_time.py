@@ -1,9 +1,6 @@
 """Time, chance and threads as a script wants them: nothing moves unless the world says so."""
 
-import contextlib
-import queue
 import threading
-from collections import deque
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 
@@ -42,48 +39,14 @@ def datetime_of(clock):
     return Scripted
 
 
-class Idle(BaseException):
-    """A background thread has nothing to do: the scripted queue is empty."""
-
-
-class Queue:
-    """A queue whose `get` never blocks: it ends the thread's turn."""
-
-    def __init__(self):
-        self._items = deque()
-
-    def put(self, item):
-        self._items.append(item)
-
-    def get(self):
-        if not self._items:
-            raise Idle
-        return self._items.popleft()
-
-    def get_nowait(self):
-        if not self._items:
-            raise queue.Empty
-        return self._items.popleft()
-
-
-class Thread:
-    """A thread that takes a turn whenever it is told to, in whatever thread tells it."""
+class Idler:
+    """A thread that never gets its turn: the watcher of sessions that nobody asks."""
 
     def __init__(self, target, name="", daemon=False):
-        self._target = target
+        pass
 
     def start(self):
         pass
-
-    def turn(self):
-        with contextlib.suppress(Idle):
-            self._target()
-
-    def join(self, timeout=None):
-        self.turn()
-
-    def is_alive(self):
-        return False
 
 
 class Immediate:

@@ -1,12 +1,11 @@
 """Acks deliveries: always the last step of ingest, and only for what is durable in the journal."""
 
 import logging
-import queue
+import re
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from wgtwo_pipeline.events import api
 from wgtwo_pipeline.events.api import Method
@@ -18,17 +17,12 @@ _LOG = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 4.0
 _MOST_SECONDS = 10.0
-_THREADS = 2
 _TRIES = 3
-
-
-class _Batch(NamedTuple):
-    group: int
-    requests: Sequence[bytes]
+_LONG_NUMBER = re.compile(r"[0-9]{5,}")  # it may be somebody's
 
 
 class Acker:
-    """Sends acks in the background, so that the next group is journaled while these are on their way.
+    """Sends acks at once and waits for none of them: what ends a group's acks is told by the transport.
 
     A failed ack is tried again a few times at once and then left alone: the server sends the event
     again, and publish drops the duplicate. Holds no more than the server's `max_in_flight`.
@@ -41,23 +35,23 @@ class Acker:
         self._ack_timeout_seconds = ack_timeout_seconds
         self._timeout_seconds = min(_MOST_SECONDS, ack_timeout_seconds / _TRIES)
         self._failing = 0  # times in a row
-        self._unanswered = 0
+        self._groups = self._unanswered = 0
         self._failed: deque[tuple[float, int]] = deque()  # when, how many
         self._lock = threading.Lock()
-        self._batches: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
-        # Two threads: one ack whose answer is lost does not hold up all others for its timeout.
-        self._threads = [threading.Thread(target=self._run, name="ack", daemon=True) for _ in range(_THREADS)]
-        for thread in self._threads:
-            thread.start()
+        self._settled = threading.Condition(self._lock)
 
     def ack(self, group: int, payloads: Sequence[bytes]) -> None:
         """Acks deliveries that ARE durable; returns at once. `group` is the number `Counters.took` gave."""
         found = [api.ack_request(self._method, payload) for payload in payloads]
         requests = [request for request in found if request is not None]
-        if len(requests) < len(found):
-            self._counters.add(UNACKABLE, len(found) - len(requests))
-        self._count(len(requests), failed=len(found) - len(requests))
-        self._batches.put(_Batch(group, requests))
+        unackable = len(found) - len(requests)
+        if unackable:
+            self._counters.add(UNACKABLE, unackable)
+        with self._lock:
+            self._groups += 1
+            self._unanswered += len(requests)
+            self._fail(unackable)
+        self._send(group, requests, 0, 1)
 
     @property
     def in_flight(self) -> int:
@@ -75,77 +69,62 @@ class Acker:
 
         Nothing may be handed in afterwards.
         """
-        deadline = time.monotonic() + timeout_seconds
-        for _ in self._threads:
-            self._batches.put(None)
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        if any(thread.is_alive() for thread in self._threads):
+        with self._settled:
+            settled = self._settled.wait_for(lambda: not self._groups, timeout_seconds)
+        if not settled:
             _LOG.warning("the last acks were not answered in time; their events may come again")
 
-    def _run(self) -> None:
-        while batches := self._waiting():
-            requests = [request for batch in batches for request in batch.requests]
-            try:
-                failed = self._send(requests)
-            except Exception:  # a thread that dies would leave all that is handed in later unsent
-                _LOG.exception("acking failed; the events will come again")
-                failed = set(range(len(requests)))
-            start = 0
-            for batch in batches:
-                count = len(batch.requests)
-                lost = len(failed.intersection(range(start, start + count)))
-                self._count(-count, lost)
-                self._counters.settled(batch.group, count - lost, lost)
-                start += count
+    def _send(self, group: int, requests: Sequence[bytes], acked: int, tries: int) -> None:
+        """Sends what is left of a group's acks, after `acked` of them were answered."""
 
-    def _waiting(self) -> list[_Batch]:
-        """Blocks for a batch, and takes all that wait; empty when there will be no more.
+        def answered(results: list[CallResult]) -> None:
+            left = [index for index, result in enumerate(results) if not self._accepted(result)]
+            failures = [results[index] for index in left]
+            good = acked + len(results) - len(left)
+            # What was not answered in time may well have counted, and another wait would be for nothing.
+            lost = all(failure.code == "DEADLINE_EXCEEDED" for failure in failures)
+            if lost or tries == _TRIES:
+                self._settle(group, good, failures)
+            else:
+                self._send(group, [requests[index] for index in left], good, tries + 1)
 
-        Many small ones, one at a time, would each wait for the answers to those before.
-        """
-        batches: list[_Batch] = []
-        batch = self._batches.get()
-        while batch is not None:
-            batches.append(batch)
-            try:
-                batch = self._batches.get_nowait()
-            except queue.Empty:
-                return batches
-        if batches:
-            self._batches.put(None)  # for the next call
-        return batches
+        try:
+            self._transport.start_many(self._method.ack, requests, self._timeout_seconds, answered)
+        except Exception:  # what is handed in later must be sent all the same
+            _LOG.exception("acking failed; the events will come again")
+            self._settle(group, acked, [CallResult("INTERNAL", "", None)] * len(requests))
 
-    def _count(self, unanswered: int, failed: int) -> None:
-        with self._lock:
-            self._unanswered += unanswered
-            if failed:
-                self._failed.append((time.monotonic(), failed))
-
-    def _send(self, requests: Sequence[bytes]) -> set[int]:
-        """Returns which could not be acked."""
-        left: dict[int, str] = dict.fromkeys(range(len(requests)), "")
-        for _ in range(_TRIES):
-            results = self._transport.call_many(
-                self._method.ack, [requests[index] for index in left], self._timeout_seconds
-            )
-            pairs = zip(left, results, strict=True)
-            left = {index: result.code for index, result in pairs if not self._accepted(result)}
-            if not left:
-                self._failing = 0
-                return set()
-            if set(left.values()) == {"DEADLINE_EXCEEDED"}:
-                break  # it may well have counted, and waiting again would hold up the next ones
-        self._failing += 1
-        if is_told(self._failing):
+    def _settle(self, group: int, acked: int, failures: Sequence[CallResult]) -> None:
+        """Notes how the acks of a group have ended."""
+        with self._settled:
+            self._failing = self._failing + 1 if failures else 0
+            told = failures and is_told(self._failing)
+            self._unanswered -= acked + len(failures)
+            self._fail(len(failures))
+        if told:
             _LOG.warning(
-                "%d acks failed (%s); their events will come again", len(left), _describe(left.values())
+                "%d acks failed (%s); their events will come again", len(failures), _describe(failures)
             )
-        return set(left)
+        self._counters.settled(group, acked, len(failures))
+        with self._settled:  # last: whoever closes may look at the counters
+            self._groups -= 1
+            self._settled.notify_all()
+
+    def _fail(self, count: int) -> None:
+        if count:
+            self._failed.append((time.monotonic(), count))
 
     def _accepted(self, result: CallResult) -> bool:
         return result.response is not None and api.ack_accepted(self._method, result.response)
 
 
-def _describe(codes: Iterable[str]) -> str:
-    return ", ".join(f"{code} × {count}" for code, count in sorted(Counter(codes).items()))
+def _describe(failures: Iterable[CallResult]) -> str:
+    """Each code, how often, and what was said with it first; without what may be somebody's number."""
+    details: dict[str, str] = {}
+    for failure in failures:
+        details.setdefault(failure.code, _LONG_NUMBER.sub("…", failure.detail))
+    counts = Counter(failure.code for failure in failures)
+    return ", ".join(
+        f"{code} × {count}" + (f": {details[code]}" if details[code] else "")
+        for code, count in sorted(counts.items())
+    )

@@ -25,6 +25,8 @@ ROOT = "journal/"
 DELIVERIES = pa.schema([("payload", pa.binary()), ("received_at", pa.timestamp("us", tz="UTC"))])
 """One row a delivery: the response message's bytes as received, and when this pipeline received it."""
 
+_RECEIVED_AT = DELIVERIES.field("received_at").type
+_END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"  # Arrow's columnar format, "IPC Streaming Format"
 _FORMAT = b"1"
 _MAGIC = b"WG2SEG01"
 _TIME_CHARACTERS = len("20261124T235959.000000Z")
@@ -59,10 +61,13 @@ class SegmentName:
     @property
     def key(self) -> str:
         """Its key; keys of one subscription sort by time."""
-        time = self.created_at.astimezone(UTC)
+        time = self.created_at.astimezone(UTC).isoformat(
+            timespec="microseconds"
+        )  # strftime takes ten times as long
+        day, clock = time[:10], time[11:26]
         return (
-            f"{ROOT}{self.subscription}/{time:%Y-%m-%d}/{time:%H}/"
-            f"{time:%Y%m%dT%H%M%S.%fZ}-{self.writer}-{self.counter:08d}-{self.rows}.arrow"
+            f"{ROOT}{self.subscription}/{day}/{clock[:2]}/{day.replace('-', '')}T{clock.replace(':', '')}Z"
+            f"-{self.writer}-{self.counter:08d}-{self.rows}.arrow"
         )
 
     @classmethod
@@ -118,17 +123,22 @@ def encode(
             **({"note": note} if note else {}),
         }
     )
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as stream:
-        stream.write_batch(deliveries.replace_schema_metadata(schema.metadata))
-    body = sink.getvalue()
+    if compression is None:
+        # The messages of a stream, joined: for a small one Arrow's writer takes half as long again.
+        body = b"".join((schema.serialize(), deliveries.serialize(), _END_OF_STREAM))
+    else:
+        sink = pa.BufferOutputStream()
+        options = pa.ipc.IpcWriteOptions(compression=compression)
+        with pa.ipc.new_stream(sink, schema, options=options) as stream:
+            stream.write_batch(deliveries.replace_schema_metadata(schema.metadata))
+        body = sink.getvalue()
     return b"".join((body, hashlib.sha256(body).digest(), _MAGIC))
 
 
 def batch(payloads: Sequence[bytes], received_at_us: Sequence[int]) -> pa.RecordBatch:
     """Deliveries as a batch of the schema `DELIVERIES`."""
-    times = pa.array(received_at_us, pa.int64()).cast(DELIVERIES.field("received_at").type)
-    return pa.record_batch([pa.array(payloads, pa.binary()), times], schema=DELIVERIES)
+    times = pa.array(received_at_us, _RECEIVED_AT)
+    return pa.RecordBatch.from_arrays([pa.array(payloads, pa.binary()), times], schema=DELIVERIES)
 
 
 def decode(key: str, data: memoryview) -> Segment:
