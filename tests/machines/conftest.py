@@ -72,6 +72,7 @@ class Machine:
             env=self.variables(),
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=timeout,
             cwd=self.folder,
             **more,
