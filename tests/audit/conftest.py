@@ -1,30 +1,5 @@
 """A lake in a folder, and the command line as a function."""
 
-import sys
-from pathlib import Path
+from local_lake import run, store
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from wgtwo_pipeline.cli.main import main
-from wgtwo_pipeline.lake.open import open_store
-from wgtwo_pipeline.lake.store import LakeLocation
-
-
-@pytest.fixture
-def store(tmp_path):
-    store = open_store(LakeLocation(str(tmp_path / "lake")))
-    store.check()
-    return store
-
-
-@pytest.fixture
-def run(store, capsys):
-    """`run("query", "SELECT 1")` returns (exit code, standard output, standard error)."""
-
-    def run(command, *arguments):
-        code = main([command, *arguments, "--lake", store.location.url])
-        return code, *capsys.readouterr()
-
-    return run
+__all__ = ["run", "store"]

@@ -1,17 +1,12 @@
 """Lakes on a local disk, on moto, and on a real S3 server; each as an ordinary reader would address it."""
 
 import os
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 from moto.server import ThreadedMotoServer
 from pyarrow import fs
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
 from servers import Credentials, s3_client, versitygw
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation, Store

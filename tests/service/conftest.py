@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from scripted_server import self_signed
 from witness import Stand
 
 
@@ -24,3 +25,15 @@ def sandbox(tmp_path: Path) -> Iterator[Callable[..., Stand]]:
 @pytest.fixture
 def lake(tmp_path: Path) -> Path:
     return tmp_path / "lake"
+
+
+@pytest.fixture(scope="session")
+def certificate():
+    return self_signed("127.0.0.1")
+
+
+@pytest.fixture
+def ca_file(certificate, tmp_path):
+    path = tmp_path / "ca.pem"
+    path.write_bytes(certificate.pem)
+    return str(path)

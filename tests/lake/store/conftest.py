@@ -1,18 +1,13 @@
 """One lake of each kind, empty, checked. The contract suite runs over all of them."""
 
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from moto.s3.responses import S3Response
 from moto.server import ThreadedMotoServer
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 from servers import Credentials, VersityGateway, s3_client, toxiproxy, versitygw
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation, Store

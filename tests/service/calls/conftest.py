@@ -7,7 +7,7 @@ import grpc
 import pytest
 from clients import CLIENTS, Caller
 from patience import PATIENCE_SECONDS
-from scripted_server import ScriptedServer, self_signed
+from scripted_server import ScriptedServer
 from wgtwo_pipeline.service.settings import Service
 from wgtwo_pipeline.service.transport import CallResult
 
@@ -90,18 +90,6 @@ def serve():
             return server
 
         yield serve
-
-
-@pytest.fixture(scope="session")
-def certificate():
-    return self_signed("127.0.0.1")
-
-
-@pytest.fixture
-def ca_file(certificate, tmp_path):
-    path = tmp_path / "ca.pem"
-    path.write_bytes(certificate.pem)
-    return str(path)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 from clients import CLIENTS, transport_of
-from scripted_server import ScriptedServer, self_signed
+from scripted_server import ScriptedServer
 from wgtwo_pipeline.service.settings import Service
 from wgtwo_pipeline.service.transport import Transport
 
@@ -14,18 +14,6 @@ def server():
     server = ScriptedServer()
     yield server
     server.stop()
-
-
-@pytest.fixture(scope="session")
-def certificate():
-    return self_signed("127.0.0.1")
-
-
-@pytest.fixture
-def ca_file(certificate, tmp_path):
-    path = tmp_path / "ca.pem"
-    path.write_bytes(certificate.pem)
-    return str(path)
 
 
 @pytest.fixture

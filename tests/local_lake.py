@@ -1,12 +1,6 @@
-"""A lake in a folder, and the command line as a function."""
-
-import sys
-from pathlib import Path
+"""Fixtures: a lake in a folder, and the command line as a function."""
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 from wgtwo_pipeline.cli.main import main
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation
