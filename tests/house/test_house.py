@@ -4,6 +4,7 @@ import ast
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,10 @@ LONG = [path for path in PYTHON if len(path.read_text().splitlines()) > 300]
 def test_a_long_file_says_why(path):
     """No file is over 300 lines without a reason in its docstring."""
     assert "over 300 lines" in (ast.get_docstring(ast.parse(path.read_text())) or "")
+
+
+def test_a_test_is_known_by_its_file_s_name():
+    """pytest imports them by name: two of one name cannot be collected together."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("*.py"))
+    twice = {name for name, times in names.items() if times > 1}
+    assert twice <= {"conftest.py", "sitecustomize.py"}
