@@ -1,7 +1,7 @@
 """A lake in a local folder: atomic and durable, by temporary file, fsync and hard link, or a rename to replace."""
 
 # Plain strings and os calls: pathlib costs as much as the system calls here.
-# ruff: noqa: PTH104, PTH108, PTH112, PTH116, PTH123
+# ruff: noqa: PTH104, PTH108, PTH116, PTH123
 
 import contextlib
 import errno
@@ -17,6 +17,7 @@ import pyarrow as pa
 from wgtwo_pipeline.errors import AlreadyExistsError, ChangedError, LakeError, NotFoundError
 from wgtwo_pipeline.lake import locks
 from wgtwo_pipeline.lake.folders import Folders, make_durable
+from wgtwo_pipeline.lake.local_faults import GOOD_PLACES, lake_error
 from wgtwo_pipeline.lake.store import LakeLocation, ObjectInfo, Opener, Protections, Tag
 from wgtwo_pipeline.lake.temporary import TEMPORARY, Temporary, same_content
 
@@ -24,22 +25,6 @@ if TYPE_CHECKING:
     from fsspec.implementations.local import LocalFileSystem
     from typing_extensions import Buffer
 
-_GOOD_PLACES = "put the lake on ext4, xfs, btrfs, apfs, NFS or S3"
-_FIXES = {
-    errno.ENOSPC: "its disk is full: free space",
-    errno.EDQUOT: "its disk quota is used up: free space or raise the quota",
-    errno.EROFS: "its file system is mounted read-only: remount it writable",
-    errno.EACCES: "permission denied: give this user read and write access to it",
-    errno.EPERM: "the operation is not permitted: give this user read and write access to it",
-    errno.ENOTDIR: "a part of the path is not a folder: name another with --lake",
-    errno.EMFILE: "too many open files: raise the limit (ulimit -n)",
-    errno.EXDEV: "parts of it lie on different file systems: keep it on one",
-    errno.ENOLCK: "its file system cannot lock files, which replacing them needs: start its lock service (NFS), or"
-    " put the lake on another",
-    errno.EIO: "its disk reports an error: check the disk",
-    errno.EINVAL: f"its file system refuses what durability needs (fsync of a folder): {_GOOD_PLACES}",
-    errno.ENOTSUP: f"its file system refuses what durability needs (fsync of a folder): {_GOOD_PLACES}",
-}
 # What FUSE, SMB and shared folders of virtual machines say; the content itself was written just before.
 _NO_HARD_LINKS = {
     errno.EPERM,
@@ -86,7 +71,7 @@ class LocalLakeStore:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(temporary)
         except OSError as error:
-            raise self._lake_error(error) from error
+            raise lake_error(self._root, error) from error
 
     def read(self, key: str) -> memoryview:
         """See `Store.read`."""
@@ -96,7 +81,7 @@ class LocalLakeStore:
         except (FileNotFoundError, IsADirectoryError):
             raise NotFoundError(key) from None
         except OSError as error:
-            raise self._lake_error(error) from error
+            raise lake_error(self._root, error) from error
 
     def read_tagged(self, key: str) -> tuple[memoryview, Tag]:
         """See `Store.read_tagged`."""
@@ -106,7 +91,7 @@ class LocalLakeStore:
         except (FileNotFoundError, IsADirectoryError):
             raise NotFoundError(key) from None
         except OSError as error:
-            raise self._lake_error(error) from error
+            raise lake_error(self._root, error) from error
 
     def replace(self, key: str, data: "Buffer", unchanged: Tag) -> Tag:
         """See `Store.replace`."""
@@ -121,7 +106,7 @@ class LocalLakeStore:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(temporary)
         except OSError as error:
-            raise self._lake_error(error) from error
+            raise lake_error(self._root, error) from error
 
     def read_many(self, keys: Sequence[str], sizes: Sequence[int] | None = None) -> Iterator[memoryview]:
         """See `Store.read_many`; one after the other, which the page cache makes faster than threads."""
@@ -132,7 +117,7 @@ class LocalLakeStore:
         try:
             yield from self._walk(prefix, after)
         except OSError as error:
-            raise self._lake_error(error) from error
+            raise lake_error(self._root, error) from error
 
     def delete(self, keys: Iterable[str]) -> None:
         """See `Store.delete`; folders that become empty go too."""
@@ -147,7 +132,7 @@ class LocalLakeStore:
                 with contextlib.suppress(FileNotFoundError):  # another deleter prunes too
                     self._folders.sync(self._folders.prune(folder))
         except OSError as error:
-            raise self._lake_error(error) from error
+            raise lake_error(self._root, error) from error
 
     def delete_versions(self, keys: Iterable[str]) -> str:
         """See `Store.delete_versions`: nothing to do."""
@@ -164,7 +149,7 @@ class LocalLakeStore:
         except FileNotFoundError:
             raise NotFoundError(key) from None
         except OSError as error:
-            raise self._lake_error(error) from error
+            raise lake_error(self._root, error) from error
 
     def check(self, writes: bool = True) -> None:
         """See `Store.check`."""
@@ -177,7 +162,7 @@ class LocalLakeStore:
         except FileExistsError as error:
             raise LakeError(f"lake {self._root} is not a folder: name another with --lake") from error
         except OSError as error:
-            raise self._lake_error(error) from error
+            raise lake_error(self._root, error) from error
         probe = f".probe/{secrets.token_hex(8)}"
         try:
             self.create(probe, b"first")
@@ -199,7 +184,7 @@ class LocalLakeStore:
         try:
             exclusive = self._temporary.locks_are_exclusive()
         except OSError as error:
-            raise self._lake_error(error) from error
+            raise lake_error(self._root, error) from error
         if not exclusive:
             raise LakeError(
                 f"lake {self._root}: its file system lets two hold one lock, so of two replacements of a file one"
@@ -272,7 +257,7 @@ class LocalLakeStore:
             if error.errno in _NO_HARD_LINKS:
                 raise LakeError(
                     f"lake {self._root}: its file system cannot make hard links ({error.strerror}), which"
-                    f" atomic creation needs: {_GOOD_PLACES}"
+                    f" atomic creation needs: {GOOD_PLACES}"
                 ) from error
             raise
         return True
@@ -298,10 +283,3 @@ class LocalLakeStore:
                     status = entry.stat()
                     modified = datetime.fromtimestamp(status.st_mtime, UTC)
                     yield ObjectInfo(key, status.st_size, modified)
-
-    def _lake_error(self, error: OSError) -> LakeError:
-        if error.errno == errno.ENOENT and not os.path.isdir(self._root):
-            fix = "the folder does not exist: mount its disk, or create it and start again"
-        else:
-            fix = _FIXES.get(error.errno or 0, f"{error.strerror or error}")
-        return LakeError(f"lake {self._root}: {fix}")
