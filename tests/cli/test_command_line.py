@@ -112,6 +112,7 @@ def test_query(stand_in):
     ("arguments", "message"),
     [
         (["runn"], "'runn' is no command: did you mean run?"),
+        (["--what"], "'--what' is no command: choose one of sandbox, run"),
         (["--lake", "x"], "'--lake' is no command: choose one of sandbox, run"),
         (["status", "--jsn"], "--jsn is no option of status: did you mean --json?"),
         (["status", "--log_level=debug"], "--log_level is no option of status: did you mean --log-level?"),
@@ -119,6 +120,7 @@ def test_query(stand_in):
         (["status", "-x"], "-x is no option of status"),
         (["query", "--publish-every", "3s"], "--publish-every is an option of run, not of query"),
         (["status", "--runner=FlinkRunner"], "--runner is an option of run, ingest, publish, not of status"),
+        (["query", "--types=sms"], "--types is an option of run, ingest, sandbox, not of query"),
         (["status", "--parallelism=2"], "--parallelism is no option of status"),
         (["status", "--lake"], "--lake needs a value: --lake URL"),
         (["run", "--lake", "--fresh"], "--lake needs a value: --lake URL"),

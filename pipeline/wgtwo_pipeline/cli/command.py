@@ -39,7 +39,7 @@ class Settings:
 
     def __init__(self, context: click.Context) -> None:
         self._context = context
-        self.command = str(context.info_name)
+        self.command = str(context.command.name)
         self._origins = {name: option.origin(context) for name, option in options_of(self.command).items()}
         self.beam_args: tuple[str, ...] = context.meta.get(_BEAM_ARGUMENTS, ())
         """What is Beam's of the command line, as it was typed."""
@@ -200,9 +200,9 @@ class Command(click.Command):
 
     def _unknown(self, flag: str, beams: bool) -> str:
         name = flag.lstrip("-")
-        others = [option.of for option in all_options() if option.key == name]
+        others = [command for option in all_options() if option.key == name for command in option.of]
         if others:
-            return f"{flag} is an option of {', '.join(others[0])}, not of {self.name}"
+            return f"{flag} is an option of {', '.join(others)}, not of {self.name}"
         hint = nearest(name.replace("_", "-"), self.options, prefix="--")
         if not hint and beams:
             hint = nearest(flag, beam_options.known())

@@ -147,7 +147,7 @@ def _main(arguments: list[str]) -> int:
     if instruction := os.environ.get(COMPLETE):
         return shell_complete(program, {}, PROGRAM, COMPLETE, instruction)
     try:
-        with program.make_context(PROGRAM, arguments) as ctx:
+        with program.make_context(PROGRAM, list(arguments)) as ctx:  # click takes the list apart
             if not arguments:
                 sys.stderr.write(ctx.get_help() + "\n")
                 return 2

@@ -80,11 +80,9 @@ class Option(click.Option):
             shown = "***" if self.kind.name == "secret" else repr(text)
             raise ConfigurationError(f"{origin} {shown} {error.message}") from None
 
-    def process_value(self, ctx: click.Context, value: Any) -> Any:
-        """As click does it; a text that cannot be read is refused by where it came from."""
-        if isinstance(value, str):
-            value = self.read(value, self.origin(ctx))
-        return super().process_value(ctx, value)
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """The value of a text, which is refused by where it came from; what is no text is a value already."""
+        return self.read(value, self.origin(ctx)) if isinstance(value, str) else value
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
         """What the help says, with the default unless that is no or nothing."""
@@ -107,9 +105,9 @@ class ConfigOption(Option):
         super().__init__(*declared)
         self.is_eager = True
 
-    def process_value(self, ctx: click.Context, value: Any) -> Any:
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
         """Reads the file, unless a shell only completes."""
-        file = super().process_value(ctx, value)
+        file = super().type_cast_value(ctx, value)
         if file is not None and not ctx.resilient_parsing:
             kinds = {option.key: option.kind for option in all_options() if option is not self}
             config_file.load(ctx, file, self.origin(ctx), kinds)
