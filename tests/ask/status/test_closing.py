@@ -16,6 +16,7 @@ def shown(store, monkeypatch):
     out = io.StringIO()
     monkeypatch.setattr("sys.stdout", out)
     monkeypatch.setattr("sys.argv", ["/some/where/wgtwo-pipeline"])
+    monkeypatch.setenv("PATH", "/nowhere")  # an activated environment has one, too
     code = closing.show(SimpleNamespace(lake=store.location))
     return out.getvalue(), code
 
