@@ -92,3 +92,10 @@ def test_a_test_is_known_by_its_file_s_name():
     names = Counter(path.name for path in (ROOT / "tests").rglob("*.py"))
     twice = {name for name, times in names.items() if times > 1}
     assert twice <= {"conftest.py", "sitecustomize.py"}
+
+
+def test_the_map_has_every_folder():
+    """CONTRIBUTING.md says of each what it is: a stranger begins there."""
+    lines = (ROOT / "CONTRIBUTING.md").read_text().splitlines()
+    mapped = {line.split("`")[1].rstrip("/") for line in lines if line.startswith("| `")}
+    assert mapped == {path.parent.name for path in FAMILIES if path.parent.parent == PACKAGE}
