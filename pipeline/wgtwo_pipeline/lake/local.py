@@ -1,4 +1,7 @@
-"""A lake in a local folder: atomic and durable, by temporary file, fsync and hard link, or a rename to replace."""
+"""A lake in a local folder: atomic and durable, by temporary file, fsync and hard link, or a rename to replace.
+
+It is over 300 lines because each promise of the seam is a method of one class.
+"""
 
 # Plain strings and os calls: pathlib costs as much as the system calls here.
 # ruff: noqa: PTH104, PTH108, PTH116, PTH123
