@@ -25,8 +25,15 @@ START_SECONDS = 60.0
 """Imports alone take several seconds where other work shares the cores."""
 
 
+ERASES_NOTHING = {"WGTWO_ERASE_EVERY": "never"}
+"""Most tests compare what was emitted with what is stored: made-up revocations must not come in between."""
+
+
 class Command:
-    """One run of `wgtwo-pipeline`, in a session of its own; its output goes to files in `folder`."""
+    """One run of `wgtwo-pipeline`, in a session of its own; its output goes to files in `folder`.
+
+    `run` obeys no revocation unless `--erase-every` says so.
+    """
 
     def __init__(self, folder: Path, *arguments: object, env: dict[str, str] | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -39,7 +46,7 @@ class Command:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                env=clean | (env or {}),
+                env=clean | ERASES_NOTHING | (env or {}),
                 start_new_session=True,
             )
         self.pid = self.process.pid

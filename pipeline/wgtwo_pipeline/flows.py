@@ -1,10 +1,11 @@
-"""The two flows. Each reads top to bottom; they meet only in the lake."""
+"""The three flows. Each reads top to bottom; they meet only in the lake."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import apache_beam as beam
 
+from wgtwo_pipeline.erase.rooms import Candidates, EraseSettings, Finish, Look, Plan, Rewrite
 from wgtwo_pipeline.ingest.settings import IngestSettings, Member
 from wgtwo_pipeline.ingest.subscribe import Ack, Journal, Subscribe
 from wgtwo_pipeline.publish.rooms import OUTCOMES, Commit, Decode, Deduplicate, PublishSettings, Seal, Write
@@ -42,4 +43,24 @@ def publish(root: Any, settings: PublishSettings) -> Any:
         | "Outcomes" >> beam.Flatten()
         | "Epoch" >> beam.GroupByKey()
         | "Commit" >> beam.ParDo(Commit(settings))
+    )
+
+
+def erase(root: Any, settings: EraseSettings) -> Any:
+    """Bounded: rewrites what holds something of the erasure's subjects; yields its receipt."""
+    planned = (
+        root
+        | "Start" >> beam.Impulse()
+        | "Candidates" >> beam.ParDo(Candidates(settings))
+        | "Spread" >> beam.Reshuffle()
+        | "Look" >> beam.ParDo(Look(settings))
+        | "Found" >> beam.GroupByKey()
+        | "Plan" >> beam.ParDo(Plan(settings))
+    )
+    return (
+        planned
+        | "Spread again" >> beam.Reshuffle()
+        | "Rewrite" >> beam.ParDo(Rewrite(settings))
+        | "Done" >> beam.GroupByKey()
+        | "Receipt" >> beam.ParDo(Finish(settings))
     )

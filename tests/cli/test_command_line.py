@@ -119,7 +119,10 @@ def test_query(stand_in):
         (["status", "--qqq"], "--qqq is no option of status: see wgtwo-pipeline status --help"),
         (["status", "-x"], "-x is no option of status"),
         (["query", "--publish-every", "3s"], "--publish-every is an option of run, not of query"),
-        (["status", "--runner=FlinkRunner"], "--runner is an option of run, ingest, publish, not of status"),
+        (
+            ["status", "--runner=FlinkRunner"],
+            "--runner is an option of run, ingest, publish, erase, not of status",
+        ),
         (["query", "--types=sms"], "--types is an option of run, ingest, sandbox, not of query"),
         (["status", "--parallelism=2"], "--parallelism is no option of status"),
         (["status", "--lake"], "--lake needs a value: --lake URL"),

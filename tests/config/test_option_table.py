@@ -6,7 +6,7 @@ from wgtwo_pipeline.cli.options import all_options, options_of
 from wgtwo_pipeline.cli.types import KINDS
 from wgtwo_pipeline.sandbox.options import OPTIONS as SANDBOX_OPTIONS
 
-ALL = {"sandbox", "run", "ingest", "publish", "query", "status", "audit", "completion"}
+ALL = {"sandbox", "run", "ingest", "publish", "query", "status", "audit", "erase", "completion"}
 LAKE, INGEST = ALL - {"sandbox", "completion"}, {"run", "ingest"}
 
 # As the binding description of the command line has it: option, commands, default.
@@ -36,10 +36,22 @@ DESCRIBED = [
     ("max-events", INGEST, None),
     ("until-idle", INGEST, None),
     ("journal-retention", {"run", "publish"}, "24h"),
+    ("erase-every", {"run", "status"}, "24h"),
+    ("grace", {"run", "erase"}, "5m"),
+    ("suppress-for", {"run", "publish", "erase"}, "30d"),
+    ("erase-within", {"audit"}, "7d"),
+    ("numbers", {"erase"}, None),
+    ("before", {"erase"}, None),
+    ("everywhere", {"erase"}, "false"),
+    ("country", {"run", "erase"}, None),
+    ("tenant", {"erase"}, None),
+    ("all", {"erase"}, "false"),
+    ("dry-run", {"erase"}, "false"),
+    ("receipts", {"erase"}, "false"),
     ("fresh", {"query"}, "false"),
     ("format", {"query"}, "table"),
     ("output", {"query"}, None),
-    ("json", {"status", "audit"}, "false"),
+    ("json", {"status", "audit", "erase"}, "false"),
     ("log-format", ALL, "text"),
     ("log-level", ALL, "info"),
     ("config", ALL, None),
@@ -58,7 +70,7 @@ OURS = {
     "deep": {"audit"},
     "history": INGEST | {"sandbox"},
     "partition-by": {"run", "publish"},
-    "runner": {"run", "ingest", "publish"},
+    "runner": {"run", "ingest", "publish", "erase"},
 }
 
 

@@ -130,7 +130,7 @@ def test_an_empty_variable_is_left_out():
         ({}, {}, "max-events = true", "max-events in {file} has the wrong type: write it a number"),
         ({}, {}, "lake = ", "{file} is no TOML file"),
         ({"lake": ""}, {}, "", "--lake '' is empty: leave the option out or give it a value"),
-        ({"linger": "5"}, {}, "", "--linger '5' is no duration: write it like 250ms, 30s, 5m or 2h"),
+        ({"linger": "5"}, {}, "", "--linger '5' is no duration: write it like 250ms, 30s, 5m, 2h or 7d"),
         ({}, {"WGTWO_LINGER": "5"}, "", "WGTWO_LINGER '5' is no duration"),
         ({}, {}, 'linger = "5"', "linger in {file} '5' is no duration"),
         ({"log-format": "jsn"}, {}, "", "--log-format 'jsn' must be text or json: did you mean json?"),

@@ -17,10 +17,10 @@ def test_duration_round_trip(microseconds):
     assert parse_duration(format_duration(seconds)) == pytest.approx(seconds, abs=1e-9)
 
 
-@given(st.integers(min_value=0, max_value=10**6), st.sampled_from(["ms", "s", "m", "h"]))
+@given(st.integers(min_value=0, max_value=10**6), st.sampled_from(["ms", "s", "m", "h", "d"]))
 def test_duration_units(count, unit):
-    """A count with a unit is that many milliseconds, seconds, minutes or hours."""
-    milliseconds = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}[unit]
+    """A count with a unit is that many milliseconds, seconds, minutes, hours or days."""
+    milliseconds = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}[unit]
     assert parse_duration(f"{count}{unit}") == count * milliseconds / 1000
 
 
@@ -34,11 +34,11 @@ def test_duration_is_finite_or_refused(text):
     else:
         assert 0 <= seconds < float("inf")
         return
-    assert "250ms, 30s, 5m or 2h" in reason
+    assert "250ms, 30s, 5m, 2h or 7d" in reason
 
 
 @pytest.mark.parametrize(
-    "text", ["", "5", "s", "-5s", "5 s", "5S", "1h30m", "1e3s", "٣s", "inf", "5d", ".5s", "5s\n"]
+    "text", ["", "5", "s", "-5s", "5 s", "5S", "1h30m", "1e3s", "٣s", "inf", "5w", ".5s", "5s\n"]
 )
 def test_no_durations(text):
     """A bare number has no unit and is refused, as is whatever else looks nearly right."""

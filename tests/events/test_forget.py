@@ -62,7 +62,8 @@ def us(time):
 def subjects(*numbers_, everywhere=(), until=UNTIL, countries=("47",), **more):
     return Subjects(
         KEY,
-        {token(number, KEY): us(until) for number in numbers_},
+        until_us := {token(number, KEY): us(until) for number in numbers_},
+        until_us,
         {token(number, KEY): us(until) for number in everywhere},
         countries=countries,
         **more,
@@ -319,3 +320,20 @@ def test_a_tenants_consent_is_nobodys_event():
     response.consent_change_event.tenant = "4790000001"
     rows = rows_of([response.SerializeToString()], ("v1", "StreamConsentChangeEvents"))["consent_change_v1"]
     assert forget(rows, owners(current_descriptors())["consent_change_v1"], subjects(HERS)).erased == 0
+
+
+def test_a_revocation_that_came_later_stays_until_it_is_obeyed():
+    """Events go up to the grace after a revocation; what follows the revocation itself is still to be read."""
+
+    def revoked(seconds):
+        response = v0.SubscribeEventsResponse()
+        response.event.metadata.sequence = seconds
+        response.event.timestamp.FromDatetime(UNTIL + timedelta(seconds=seconds))
+        response.event.consent_revoke_event.msisdn.e164 = "+4790000001"
+        return response.SerializeToString()
+
+    rows = rows_of([revoked(0), revoked(60)], ("v0", "Subscribe"))["consent_revoke"]
+    mine = token(HERS, KEY)
+    asked = Subjects(KEY, {mine: us(UNTIL + timedelta(minutes=5))}, {mine: us(UNTIL)})
+    left = forget(rows, owners(current_descriptors())["consent_revoke"], asked)
+    assert left.rows["sequence"].to_pylist() == [60]

@@ -11,6 +11,7 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from patience import PATIENCE_SECONDS
 from wgtwo_pipeline import flows
+from wgtwo_pipeline.erase.settings import Erasing
 from wgtwo_pipeline.errors import (
     ConfigurationError,
     CorruptError,
@@ -54,6 +55,7 @@ def publisher(store, **limits):
         publishing=SimpleNamespace(
             partition_by="date", journal_retention_seconds=3600.0, publish_every_seconds=900.0
         ),
+        erasing=Erasing(),
         beam_args=("--runner=DirectRunner",),
     )
     made = jobs.Publisher(config)

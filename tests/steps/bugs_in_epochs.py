@@ -124,8 +124,8 @@ def expire_at_once(patches):
 
 
 def checkpoint_misses_a_file(patches):
-    original = checkpoint._table
-    patches.setattr(checkpoint, "_table", lambda manifests: original(manifests)[1:])
+    original = checkpoint.files_of
+    patches.setattr(checkpoint, "files_of", lambda manifests: original(manifests)[1:])
 
 
 def checkpoint_forgets_the_last_one(patches):

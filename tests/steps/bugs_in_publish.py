@@ -24,14 +24,15 @@ from wgtwo_pipeline.publish import rooms, write
 
 
 def drop_quarantine(patches, but=lambda reason: False):
-    original = rooms.decode
+    original = rooms.suppress
 
-    def decode(*arguments, **named):
+    def suppress(*arguments, **named):
         found = original(*arguments, **named)
-        keep = pa.array([but(reason) for reason in found.quarantine["reason"].to_pylist()], pa.bool_())
-        return replace(found, quarantine=found.quarantine.filter(keep))
+        quarantine = found.decoded.quarantine
+        keep = pa.array([but(reason) for reason in quarantine["reason"].to_pylist()], pa.bool_())
+        return replace(found, decoded=replace(found.decoded, quarantine=quarantine.filter(keep)))
 
-    patches.setattr(rooms, "decode", decode)
+    patches.setattr(rooms, "suppress", suppress)
 
 
 def drop_unknown(patches):

@@ -126,7 +126,7 @@ MUTANTS = (
         PLAIN,
         "freeze",
         "list retained/",
-        (35, 40, 45),
+        tuple(range(30, 75, 5)),
     ),
     Mutant("epochs", "expires without regard to retention", epochs.expire_at_once, QUIET),
     Mutant(

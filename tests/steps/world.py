@@ -3,6 +3,8 @@
 Every operation on the lake or the service is one numbered step. A plan says what goes wrong at which step: the
 process dies before or after it, an answer is lost, or the process freezes and goes on later, as a zombie, while a
 second copy has taken over. After the story the world lets fresh processes finish, then asks the checker.
+
+It is over 300 lines because a step, and all that can go wrong at it, is to be read in one place.
 """
 
 import contextlib
@@ -29,6 +31,7 @@ from scripted_lake import Bucket
 from scripted_rooms import Tracker, install
 from scripted_service import ScriptedService
 from scripted_time import Clock
+from wgtwo_pipeline.erase.settings import Erasing
 from wgtwo_pipeline.errors import LakeError
 from wgtwo_pipeline.events import api
 from wgtwo_pipeline.ingest import subscribe, worker
@@ -220,7 +223,9 @@ class World:
             journal_retention_seconds=choice.retention_seconds,
             publish_every_seconds=PUBLISH_EVERY.total_seconds(),
         )
-        publisher = jobs.Publisher(SimpleNamespace(lake=process.store.location, publishing=publishing))
+        publisher = jobs.Publisher(
+            SimpleNamespace(lake=process.store.location, publishing=publishing, erasing=Erasing())
+        )
         publisher._settings = replace(
             publisher._settings,
             parameters=Parameters(

@@ -15,3 +15,5 @@ class Reading:
     format: str
     output: str | None
     json: bool
+    erases: bool = True
+    """Whether `run` looks for revocations, as far as this command's configuration says."""

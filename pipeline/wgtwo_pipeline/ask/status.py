@@ -7,33 +7,16 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
+from wgtwo_pipeline.ask import erased
+from wgtwo_pipeline.ask.erased import Erased
+from wgtwo_pipeline.ask.holdings import Holding, of_tables
 from wgtwo_pipeline.ask.render import duration, size, text_table
 from wgtwo_pipeline.ask.settings import Reading
-from wgtwo_pipeline.lake import checkpoint, history, journal, positions, retained
+from wgtwo_pipeline.lake import checkpoint, history, journal, positions, receipts, retained
 from wgtwo_pipeline.lake.layout import QUARANTINE
-from wgtwo_pipeline.lake.manifest import Manifest, Sealed, TableCount, Unreadable, iso, manifest_key
+from wgtwo_pipeline.lake.manifest import Manifest, Sealed, Unreadable, iso, manifest_key
 from wgtwo_pipeline.lake.open import open_to_read
 from wgtwo_pipeline.lake.store import ObjectInfo, Store
-
-
-@dataclass(frozen=True)
-class Holding:
-    """What one table (or the quarantine) holds.
-
-    `newest_at`: of its events; in the quarantine, of their arrival. It is of the files that hold no event of the
-    future, so that one that a wrong clock has dated does not hide for ever that nothing comes: `future_until` is the
-    newest of those, if there are any.
-    """
-
-    rows: int
-    files: int
-    bytes: int
-    duplicates: int
-    newest_at: datetime | None
-    future_until: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +53,7 @@ class Status:
     retained: Copies
     unreadable: tuple[Unreadable, ...]
     gaps: tuple[positions.Gap, ...]
+    erased: Erased
 
     @property
     def newest_at(self) -> datetime | None:
@@ -79,7 +63,7 @@ class Status:
 
 def status(reading: Reading) -> int:
     """Prints what the lake holds. Raises LakeError."""
-    found = collect(open_to_read(reading.lake))
+    found = collect(open_to_read(reading.lake), erases=reading.erases)
     if reading.json:
         sys.stdout.write(json.dumps(to_json(found), indent=1) + "\n")
     else:
@@ -87,59 +71,30 @@ def status(reading: Reading) -> int:
     return 0
 
 
-def collect(store: Store) -> Status:
+def collect(store: Store, *, erases: bool = True) -> Status:
     """Looks at a lake. Raises LakeError."""
     # The journal is listed after the manifests: what is committed in between is missing in both counts, never
     # in both.
     past = history.load(store)
-    totals = past.totals
+    done = receipts.read_all(store)
+    totals = receipts.moved(past.totals, done)
     at = datetime.now(UTC)
-    holdings = _holdings(past.base.read(store), past.manifests, totals.tables, at)
+    held = of_tables(past.base.read(store), past.manifests, totals.tables, done, at)
     return Status(
         lake=store.uri("").rstrip("/"),
         at=at,
         epochs=past.committed,
         committed_at=_committed_at(store, past),
         totals=totals,
-        quarantine=holdings.pop(QUARANTINE, Holding(0, 0, 0, 0, None)),
-        tables=holdings,
+        quarantine=held.pop(QUARANTINE, Holding(0, 0, 0, 0, None)),
+        tables=held,
         open_epoch=history.open_epoch(store, past),
         journal=_waiting(history.backlog(store, past)),
         retained=_copies(store.list(retained.ROOT)),
         unreadable=tuple(past.unreadable.values()),
         gaps=tuple(positions.gaps(store)),
+        erased=erased.collect(store, past, done, is_off=not erases),
     )
-
-
-def _holdings(
-    older: pa.Table, manifests: Iterable[Manifest], counts: dict[str, TableCount], at: datetime
-) -> dict[str, Holding]:
-    recent = [
-        {"table": file.table, "rows": file.rows, "bytes": file.bytes, "max_timestamp": file.max_timestamp}
-        for manifest in manifests
-        for file in manifest.files
-    ]
-    columns = ["table", "rows", "bytes", "max_timestamp"]
-    schema = pa.schema([checkpoint.FILES.field(name) for name in columns])
-    files = pa.concat_tables([older.select(columns), pa.Table.from_pylist(recent, schema)])
-    is_future = pc.greater(files["max_timestamp"], pa.scalar(at, schema.field("max_timestamp").type))
-    nothing = pa.scalar(None, schema.field("max_timestamp").type)
-    files = files.append_column("past", pc.if_else(is_future, nothing, files["max_timestamp"]))
-    files = files.append_column("future", pc.if_else(is_future, files["max_timestamp"], nothing))
-    sums = files.group_by("table").aggregate(
-        [("rows", "sum"), ("rows", "count"), ("bytes", "sum"), ("past", "max"), ("future", "max")]
-    )
-    return {
-        each["table"]: Holding(
-            rows=each["rows_sum"],
-            files=each["rows_count"],
-            bytes=each["bytes_sum"],
-            duplicates=counts[each["table"]].duplicates,
-            newest_at=each["past_max"],
-            future_until=each["future_max"],
-        )
-        for each in sorted(sums.to_pylist(), key=lambda each: str(each["table"]))
-    }
 
 
 def _committed_at(store: Store, past: history.History) -> datetime | None:
@@ -198,6 +153,7 @@ def to_json(found: Status) -> dict[str, Any]:
         else None,
         "journal": {**asdict(found.journal), "oldest_at": _iso(found.journal.oldest_at)},
         "retained": asdict(found.retained),
+        "erasures": found.erased.to_json(),
         "unreadable_segments": [asdict(segment) for segment in found.unreadable],
         "gaps": [
             {"subscription": gap.subscription, "from": iso(gap.start), "to": iso(gap.end)}
@@ -232,8 +188,10 @@ def to_text(found: Status) -> Iterator[str]:
     rows += [("journal", waiting if waits.segments else "nothing waits")]
     copies = f"{found.retained.objects:,} objects with published deliveries ({size(found.retained.bytes)})"
     rows += [("retained", copies)]
+    rows += [("erasures", text) for text in erased.to_text(found.erased, found.at)]
     for label, text in rows:
         yield f"{label:<11} {text}"
+    yield from erased.loud(found.erased)
     for name, each in found.tables.items():
         if each.future_until:
             yield (
@@ -262,13 +220,16 @@ def tables_text(found: Status) -> list[str]:
             each.rows,
             each.duplicates,
             each.files,
+            each.erased,
             size(each.bytes),
             f"{each.newest_at:%Y-%m-%d %H:%M:%S}" if each.newest_at else None,
             duration((found.at - each.newest_at).total_seconds()) if each.newest_at else None,
         )
         for name, each in held.items()
     ]
-    return text_table(("table", "rows", "duplicates", "files", "size", "newest event (UTC)", "lag"), rows)
+    return text_table(
+        ("table", "rows", "duplicates", "files", "erased", "size", "newest event (UTC)", "lag"), rows
+    )
 
 
 def _holding_json(found: Status, holding: Holding) -> dict[str, Any]:

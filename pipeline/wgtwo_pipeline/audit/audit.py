@@ -4,10 +4,11 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any
 
-from wgtwo_pipeline.audit import epochs, objects, registered
+from wgtwo_pipeline.audit import epochs, erased, objects, registered
 from wgtwo_pipeline.audit.epochs import Ledger
 from wgtwo_pipeline.audit.findings import MOST_FINDINGS, Findings
 from wgtwo_pipeline.audit.settings import Auditing
@@ -15,6 +16,8 @@ from wgtwo_pipeline.lake import positions
 from wgtwo_pipeline.lake.manifest import iso
 from wgtwo_pipeline.lake.open import open_to_read
 from wgtwo_pipeline.lake.store import Store
+
+ERASE_WITHIN = timedelta(days=7)
 
 
 def audit(auditing: Auditing) -> int:
@@ -24,7 +27,8 @@ def audit(auditing: Auditing) -> int:
     between the objects.
     """
     store = open_to_read(auditing.lake)
-    findings, ledger = examine(store, deep=auditing.deep)
+    within = timedelta(seconds=auditing.erase_within_seconds)
+    findings, ledger = examine(store, deep=auditing.deep, erase_within=within)
     gaps = tuple(positions.gaps(store))
     if auditing.json:
         sys.stdout.write(json.dumps(to_json(store, findings, ledger, gaps), indent=1) + "\n")
@@ -33,11 +37,14 @@ def audit(auditing: Auditing) -> int:
     return 1 if findings.total else 0
 
 
-def examine(store: Store, *, deep: bool = False) -> tuple[Findings, Ledger]:
+def examine(
+    store: Store, *, deep: bool = False, erase_within: timedelta = ERASE_WITHIN
+) -> tuple[Findings, Ledger]:
     """Audits a lake, also one that is being written. Raises LakeError where it cannot be read.
 
-    Seals, manifests, listings and the newest files' footers; `deep` reads every manifest, row and retained copy,
-    with memory that does not grow with their number.
+    A request for erasure that has been open for longer than `erase_within` is a finding. Seals, manifests, receipts,
+    listings and the newest files' footers; `deep` reads every manifest, row and retained copy, with memory that does
+    not grow with their number.
     """
     findings = Findings()
     # In this order: what others write meanwhile is then only ever more than is named, and looked up again.
@@ -47,10 +54,14 @@ def examine(store: Store, *, deep: bool = False) -> tuple[Findings, Ledger]:
     objects.check_journal(store, findings, ledger)
     objects.check_descriptors(store, findings, ledger)
     registered.check(store, findings, ledger)
+    erased.check(store, findings, ledger.changed, erase_within, datetime.now(UTC))
+    erased.check_quarantine(store, findings, ledger.recent_files())
     if deep:
         from wgtwo_pipeline.audit import rows  # brings DuckDB
 
         rows.check(store, findings, ledger, complete)
+        copies = chain.from_iterable(ledger.retained.values())
+        erased.check_forgotten(store, findings, ledger.files, copies)
     else:
         objects.check_footers(store, findings, ledger)
     return findings, ledger
@@ -73,6 +84,7 @@ def to_json(
         "unreadable": totals.unreadable,
         "tables": {name: asdict(count) for name, count in sorted(totals.tables.items())},
         "proved": dict(sorted(findings.proved.items())),
+        "warnings": findings.warnings,
         "gaps": [
             {"subscription": gap.subscription, "from": iso(gap.start), "to": iso(gap.end)} for gap in gaps
         ],
@@ -86,6 +98,7 @@ def to_text(findings: Findings, ledger: Ledger, gaps: tuple[positions.Gap, ...])
     yield from map(str, findings.kept)
     if findings.total > MOST_FINDINGS:
         yield f"… and {findings.total - MOST_FINDINGS:,} more"
+    yield from (f"WARNING     {what}" for what in findings.warnings)
     yield from map(str, gaps)
     yield str(ledger.totals)
     proved = ", ".join(

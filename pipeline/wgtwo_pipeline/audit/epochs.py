@@ -2,16 +2,17 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC
 
 import pyarrow as pa
 
+from wgtwo_pipeline.audit.erased import Changed
 from wgtwo_pipeline.audit.findings import Findings
 from wgtwo_pipeline.audit.lists import listed
 from wgtwo_pipeline.errors import CorruptError, NotFoundError
-from wgtwo_pipeline.lake import checkpoint
+from wgtwo_pipeline.lake import checkpoint, receipts
 from wgtwo_pipeline.lake.checkpoint import Checkpoint, Totals
 from wgtwo_pipeline.lake.journal import SegmentName
 from wgtwo_pipeline.lake.layout import QUARANTINE, FilePath
@@ -48,6 +49,13 @@ class Ledger:
     unreadable: tuple[Unreadable, ...] = ()
     """Segments that no epoch could read: their deliveries are in no table."""
     open_epoch: Sealed | None = None
+    changed: Changed = field(default_factory=Changed)
+    """What erasures have changed since: `files`, `retained` and `totals` are what they should be now."""
+
+    def recent_files(self) -> pa.Table:
+        """The files of the epochs after `read_from`."""
+        recent = [(epoch_of(key) or 0) > self.read_from for key in self.files["key"].to_pylist()]
+        return self.files.filter(pa.array(recent, pa.bool_()))
 
 
 def read(store: Store, findings: Findings, *, deep: bool) -> Ledger:
@@ -74,7 +82,7 @@ def read(store: Store, findings: Findings, *, deep: bool) -> Ledger:
     wanted = sorted(number for number in manifests if number > ledger.read_from)
     for batch in _batches(wanted):
         read_manifests = list(_read_batch(store, findings, ledger, batch, seals))
-        parts.append(_files_of(read_manifests))
+        parts.append(checkpoint.files_of(read_manifests))
         ledger.totals = ledger.totals.plus(read_manifests)
         ledger.unreadable = still_unreadable(ledger.unreadable, read_manifests)
         ledger.retained |= {manifest.epoch: manifest.retained for manifest in read_manifests}
@@ -85,6 +93,7 @@ def read(store: Store, findings: Findings, *, deep: bool) -> Ledger:
     _check_totals(findings, ledger)
     if deep and base.key:
         _check_checkpoint(store, findings, base, ledger)
+    _apply_erasures(store, findings, ledger)
     if last + 1 in seals:
         try:
             ledger.open_epoch = Sealed.from_bytes(sealed_key(last + 1), store.read(sealed_key(last + 1)))
@@ -196,8 +205,8 @@ def _lies(number: int, manifest: Manifest, seal: Sealed | None) -> Iterator[str]
             manifest.received,
             sum(each.received for each in manifest.subscriptions.values()),
         ),
-        "received but unreadable, and the rows of its retained copies": (
-            manifest.received - manifest.unreadable,
+        "received, neither unreadable nor erased, and the rows of its retained copies": (
+            manifest.received - manifest.unreadable - manifest.erased,
             sum(copy.rows for copy in manifest.retained),
         ),
         "files, and different ones": (len(manifest.files), len({file.key for file in manifest.files})),
@@ -238,11 +247,6 @@ def _lies_of_file(number: int, file: TableFile) -> Iterator[str]:
         yield f"{file.key}: {file.rows} rows from {file.min_timestamp} to {file.max_timestamp} cannot be"
 
 
-def _files_of(manifests: Iterable[Manifest]) -> pa.Table:
-    rows = [asdict(file) for manifest in manifests for file in manifest.files]
-    return pa.Table.from_pylist(rows, checkpoint.FILES)
-
-
 def _check_totals(findings: Findings, ledger: Ledger) -> None:
     """Every table's published rows are those of its files, over all epochs."""
     sums = ledger.files.group_by("table").aggregate([("rows", "sum")]).to_pylist()
@@ -256,6 +260,14 @@ def _check_totals(findings: Findings, ledger: Ledger) -> None:
             f"all epochs, {name}",
             f"{published:,} rows are published, the files have {rows.get(name, 0):,}",
         )
+
+
+def _apply_erasures(store: Store, findings: Findings, ledger: Ledger) -> None:
+    # After the manifests: an erasure of what they do not name yet changes nothing that they name.
+    ledger.changed = Changed.read(store, findings)
+    ledger.files = ledger.changed.files(ledger.files)
+    ledger.totals = receipts.moved(ledger.totals, ledger.changed.receipts)
+    ledger.retained = {number: ledger.changed.copies(each) for number, each in ledger.retained.items()}
 
 
 def _check_checkpoint(store: Store, findings: Findings, base: Checkpoint, ledger: Ledger) -> None:

@@ -21,6 +21,11 @@ KINDS = {
     "wrong_manifest": "a manifest does not add up, or contradicts its seal",
     "wrong_checkpoint": "a checkpoint contradicts the manifests; delete it, it is only there for speed",
     "wrong_catalog": "the Iceberg tables show something else than the manifests; delete iceberg/ and register again",
+    "missing_receipt": "an erasure has no receipt although a later one has",
+    "wrong_account": "a file does not say of its lost rows what the receipts say",
+    "overdue_erasure": "an erasure was requested and is not finished for too long",
+    "not_erased": "an object holds something of somebody who is erased",
+    "too_old": "a segment from before an erasure that is no longer in force; it is not published",
     "unreadable": "an object is not readable as what its name says",
 }
 
@@ -39,9 +44,13 @@ class Finding:
 
 @dataclass
 class Findings:
-    """Collects what is wrong: all are counted, the first `MOST_FINDINGS` kept. `proved` counts what was looked at."""
+    """Collects what is wrong: all are counted, the first `MOST_FINDINGS` kept. `proved` counts what was looked at.
+
+    `warnings` are what somebody should look at; they are no difference between the objects.
+    """
 
     kept: list[Finding] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     total: int = 0
     proved: Counter[str] = field(default_factory=Counter)
 
@@ -51,6 +60,17 @@ class Findings:
         self.total += 1
         if len(self.kept) < MOST_FINDINGS:
             self.kept.append(Finding(kind, where, what))
+
+    def warn(self, what: str) -> None:
+        """Notes what is no difference, and not as it should be either."""
+        self.warnings.append(what)
+
+    def merge(self, more: "Findings") -> None:
+        """Adds what was found apart."""
+        self.total += more.total
+        self.kept += more.kept[: MOST_FINDINGS - len(self.kept)]
+        self.warnings += more.warnings
+        self.proved += more.proved
 
     def expect(self, truth: bool, kind: str, where: str, what: str) -> None:
         """Notes a difference unless `truth`."""

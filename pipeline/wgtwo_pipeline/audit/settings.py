@@ -12,3 +12,5 @@ class Auditing:
     lake: LakeLocation
     deep: bool
     json: bool
+    erase_within_seconds: float = 7 * 24 * 3600.0
+    """A request that is open for longer is a finding."""

@@ -3,6 +3,7 @@
 Each refusal is one sentence that names the value, where it came from and the fix.
 """
 
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +17,7 @@ from wgtwo_pipeline.cli import beam_options
 from wgtwo_pipeline.cli.command import Settings
 from wgtwo_pipeline.cli.options import options_of
 from wgtwo_pipeline.cli.types import format_duration, nearest
+from wgtwo_pipeline.erase.settings import Erasing
 from wgtwo_pipeline.errors import ConfigurationError
 from wgtwo_pipeline.events.api import CONSENT_TABLES, SCOPES, TABLES
 from wgtwo_pipeline.ingest.settings import Subscription
@@ -26,6 +28,7 @@ from wgtwo_pipeline.service.settings import OAuth, Secret, Service, is_loopback,
 
 TLS_PORT: Final = 443
 SANDBOX_PUBLISH_EVERY_SECONDS: Final = 10.0
+SANDBOX_ERASE_EVERY_SECONDS: Final = 30.0
 LINGER_SHARE: Final = 4
 """The ack timeout must be at least this many lingers: the put, the ack and a retry need their time, too."""
 
@@ -33,12 +36,20 @@ LINGER_SHARE: Final = 4
 def build_reading(settings: Settings) -> Reading:
     """What `query` and `status` were asked for; ConfigurationError names what cannot work."""
     sql = settings["sql"] if settings.command == "query" else None
-    return Reading(_lake(settings), sql, *(settings[name] for name in ("fresh", "format", "output", "json")))
+    return Reading(
+        lake=_lake(settings),
+        sql=sql,
+        fresh=settings["fresh"],
+        format=settings["format"],
+        output=settings["output"],
+        json=settings["json"],
+        erases=settings["erase-every"] != math.inf,
+    )
 
 
 def build_auditing(settings: Settings) -> Auditing:
     """What `audit` was asked for; ConfigurationError names what cannot work."""
-    return Auditing(_lake(settings), settings["deep"], settings["json"])
+    return Auditing(_lake(settings), settings["deep"], settings["json"], settings["erase-within"])
 
 
 def build(settings: Settings) -> Config:
@@ -56,6 +67,20 @@ def build(settings: Settings) -> Config:
         beam_args=(f"--runner={runner}", *settings.beam_args),
         log_format=settings["log-format"],
         log_level=settings["log-level"],
+        erasing=_erasing(settings),
+    )
+
+
+def _erasing(settings: Settings) -> Erasing:
+    every = settings["erase-every"]
+    embedded = settings.command == "run" and settings["endpoint"] is None
+    if embedded and settings.is_default("erase-every"):
+        every = SANDBOX_ERASE_EVERY_SECONDS
+    return Erasing(
+        every_seconds=None if every == math.inf else every,
+        grace_seconds=settings["grace"],
+        suppress_seconds=settings["suppress-for"],
+        country=settings["country"],
     )
 
 
@@ -90,11 +115,11 @@ def _with_options(message: str, settings: Settings) -> str:
 def _lake(settings: Settings) -> LakeLocation:
     url = settings["lake"]
     if not url.startswith("s3://"):
-        _refuse_unused(settings, ("s3-endpoint", "s3-region"), "works only with --lake s3://bucket/prefix")
+        refuse_unused(settings, ("s3-endpoint", "s3-region"), "works only with --lake s3://bucket/prefix")
     return LakeLocation(url, settings["s3-endpoint"], settings["s3-region"])
 
 
-def _refuse_unused(settings: Settings, names: Iterable[str], why: str) -> None:
+def refuse_unused(settings: Settings, names: Iterable[str], why: str) -> None:
     """Refuses flags that would do nothing; a file or the environment may hold them for other commands."""
     for name in names:
         if settings.is_flag(name):
@@ -108,7 +133,7 @@ def _service(settings: Settings) -> Service | None:
                 "ingest needs --endpoint HOST:PORT (or WGTWO_ENDPOINT), such as api.wgtwo.com:443"
             )
         connection = ("plaintext", "ca-file", "token-url", "client-id", "client-secret", "client-secret-file")
-        _refuse_unused(settings, (*connection, "scope"), "needs --endpoint HOST:PORT")
+        refuse_unused(settings, (*connection, "scope"), "needs --endpoint HOST:PORT")
         return None
     host, port = split_address(settings["endpoint"])
     plaintext, ca_file = settings["plaintext"], settings["ca-file"]

@@ -23,13 +23,14 @@ from wgtwo_pipeline.cli.config_file import refuse_unknown_variables
 from wgtwo_pipeline.cli.options import SECTIONS, Option, all_options, options_of
 from wgtwo_pipeline.cli.types import nearest
 from wgtwo_pipeline.errors import ConfigurationError
+from wgtwo_pipeline.events import numbers
 
 PROGRAM: Final = "wgtwo-pipeline"
 _BEAM_ARGUMENTS: Final = __name__ + ".beam_arguments"
 _END: Final = (
     "Each option can also be given as a variable (--log-level as WGTWO_LOG_LEVEL) or as a key of a TOML file "
     "(--config); a flag beats a variable beats the file. What is on there is switched off by --no-…, such as "
-    "--no-plaintext. Durations are written 250ms, 30s, 5m, 2h."
+    "--no-plaintext. Durations are written 250ms, 30s, 5m, 2h, 7d."
 )
 HELP_SETTINGS: Final = MappingProxyType({"help_option_names": ["-h", "--help"], "max_content_width": 110})
 
@@ -214,7 +215,8 @@ class Command(click.Command):
         word = words[self.word is not None]
         names = {option.key for option in all_options()}
         hint = f": did you mean --{word}?" if word in names else f": see {PROGRAM} {self.name} --help"
-        return f"{self.name} does not know what to do with {word!r}{hint}"
+        shown = "a number" if numbers.canonical(word, "text") else repr(word)  # it may be somebody's
+        return f"{self.name} does not know what to do with {shown}{hint}"
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The options by section, each with its default."""

@@ -24,6 +24,7 @@ from click.shell_completion import shell_complete
 
 from wgtwo_pipeline import extras, logs
 from wgtwo_pipeline.cli.build import build, build_auditing, build_reading, build_sandbox
+from wgtwo_pipeline.cli.build_erase import build_erasing
 from wgtwo_pipeline.cli.command import HELP_SETTINGS, PROGRAM, Command, Context, show_help
 from wgtwo_pipeline.cli.types import KINDS, nearest
 from wgtwo_pipeline.errors import ConfigurationError, PipelineError
@@ -54,6 +55,10 @@ COMMANDS: Final = (
             "wgtwo_pipeline.ask.status:status"),
     Command("audit", "prove that every journaled event is published, duplicate, quarantined or erased, once",
             build_auditing, "wgtwo_pipeline.audit.audit:audit"),
+    Command("erase", "obey consent revocations, and erase by hand; print the receipts", build_erasing,
+            "wgtwo_pipeline.run.erasing:erase",
+            note="Revocations that were published are always obeyed first. A phone number is never given as an "
+            "argument: others could see it."),
     Command("completion", "print what makes a shell complete commands, options and their values",
             lambda settings: settings["shell"], "wgtwo_pipeline.cli.completion:completion",
             word=click.Argument(["shell"], type=replace(KINDS["choice"], choices=SHELLS), metavar="|".join(SHELLS)),

@@ -22,8 +22,8 @@ from wgtwo_pipeline.sandbox.options import EVENTS, FAULTS, SERVING
 from wgtwo_pipeline.sandbox.options import OPTIONS as SANDBOX_OPTIONS
 
 INGEST: Final = ("run", "ingest")
-FLOWS: Final = ("run", "ingest", "publish")
-LAKE: Final = ("run", "ingest", "publish", "query", "status", "audit")
+FLOWS: Final = ("run", "ingest", "publish", "erase")
+LAKE: Final = ("run", "ingest", "publish", "query", "status", "audit", "erase")
 EVERY: Final = ()
 
 
@@ -77,7 +77,7 @@ class Option(click.Option):
         try:
             return self.kind.convert(text, self, None)
         except click.BadParameter as error:
-            shown = "***" if self.kind.name == "secret" else repr(text)
+            shown = "***" if self.kind.name in ("secret", "country") else repr(text)
             raise ConfigurationError(f"{origin} {shown} {error.message}") from None
 
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
@@ -176,6 +176,30 @@ SECTIONS: Final = (
         Option("partition-by", ("run", "publish"), "choice", "date", "one folder of a table a day or an hour",
                choices=("date", "hour")),
     )),
+    Section("Erasing", (
+        Option("erase-every", ("run", "status"), "every", "24h",
+               "time between two looks for consent revocations, which are obeyed then (30s with the embedded "
+               "sandbox); never: they are stored only", low="1s", known=("never",)),
+        Option("grace", ("run", "erase"), "duration", "5m", "events of so long after a revocation are erased, too"),
+        Option("suppress-for", ("run", "publish", "erase"), "duration", "30d",
+               "how long what was erased is not published when it comes again; then nothing says who it was",
+               low="1s"),
+        Option("erase-within", ("audit",), "duration", "7d",
+               "an erasure that is not finished for longer fails the audit", low="1s"),
+        Option("country", ("run", "erase"), "country", None,
+               "country code of the numbers that have none, such as 47"),
+        Option("numbers", ("erase",), "path", None,
+               "erase these, too: a file with a phone number a line, or - for standard input", form="FILE|-"),
+        Option("before", ("erase",), "time", None,
+               "with --numbers or --tenant: events up to this time (default now, or the revocation)"),
+        Option("everywhere", ("erase",), "flag", "false",
+               "with --numbers: blank the numbers in other people's events as well"),
+        Option("tenant", ("erase",), "str", None,
+               "answer this operator's revocation: --numbers FILE or --all of its subscribers", form="NAME"),
+        Option("all", ("erase",), "flag", "false", "with --tenant: everybody's events"),
+        Option("dry-run", ("erase",), "flag", "false", "only say what would be erased; nothing is changed"),
+        Option("receipts", ("erase",), "flag", "false", "show what has been erased so far"),
+    )),
     Section("Depth", (
         Option("deep", ("audit",), "flag", "false", "read all rows and segments, not only manifests and footers"),
     )),
@@ -184,7 +208,7 @@ SECTIONS: Final = (
         Option("format", ("query",), "choice", "table", "form of the result",
                choices=("table", "csv", "json", "parquet")),
         Option("output", ("query",), "path", None, "write the result to this file"),
-        Option("json", ("status", "audit"), "flag", "false", "one JSON object instead of text"),
+        Option("json", ("status", "audit", "erase"), "flag", "false", "one JSON object instead of text"),
     )),
     *(Section(title, tuple(
         Option(each.name, ("sandbox",), each.kind, default_text(each.kind, each.default), each.help, **each.narrower)

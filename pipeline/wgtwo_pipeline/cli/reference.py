@@ -13,12 +13,13 @@ from wgtwo_pipeline.cli.options import SECTIONS, Option, all_options, options_of
 
 _SCHEMAS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
-        "duration": {"type": "string", "pattern": r"^[0-9]{1,9}(\.[0-9]{1,6})?(ms|s|m|h)$"},
+        "duration": {"type": "string", "pattern": r"^[0-9]{1,9}(\.[0-9]{1,6})?(ms|s|m|h|d)$"},
         "flag": {"type": "boolean"},
         "float": {"type": "number"},
         "int": {"type": "integer"},
         "list": {"type": ["array", "string"], "items": {"type": "string"}, "minItems": 1},
         "start": {"type": ["string", "integer"]},
+        "country": {"type": ["string", "integer"]},
     }
 )
 """What a TOML file may hold for a kind of value; all others are texts."""
@@ -74,12 +75,12 @@ the variable `WGTWO_SOME_OPTION` or as the key `some-option` of a TOML file (`--
 beats the file beats the default. What a file or a variable switches on, `--no-…` switches off. One file or
 environment serves all commands: each takes what is its own. Editors check and complete the file by
 [its schema](config.schema.json), such as those that read `#:schema ./config.schema.json` in its first line.
-Options of Beam's Python SDK can be given as they are to `run`, `ingest` and `publish`, and all after a lone `--` goes
-to Beam untouched. What nobody knows is refused.
+Options of Beam's Python SDK can be given as they are to `run`, `ingest`, `publish` and `erase`, and all after a lone
+`--` goes to Beam untouched. What nobody knows is refused.
 
-Durations are written `250ms`, `30s`, `5m`, `2h`. Results go to standard output, logs to standard error. Exit codes:
-0 done, 1 the work failed or audit found a difference, 2 the command line or configuration is wrong, 130 interrupted,
-141 nobody reads standard output any more.
+Durations are written `250ms`, `30s`, `5m`, `2h`, `7d`. Results go to standard output, logs to standard error. Exit
+codes: 0 done, 1 the work failed or audit found a difference, 2 the command line or configuration is wrong, 130
+interrupted, 141 nobody reads standard output any more.
 
 ## Commands"""
 

@@ -5,6 +5,7 @@ text: what is wrong with it, and what would be right.
 """
 
 import difflib
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from wgtwo_pipeline.events.api import Start
 from wgtwo_pipeline.service.settings import split_address
 
 _STARTS: Final = ("oldest", "new", "last")
-_UNIT_SECONDS: Final = MappingProxyType({"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0})
+_UNIT_SECONDS: Final = MappingProxyType({"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0})
 
 
 def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
@@ -31,14 +32,14 @@ def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of a duration such as `250ms`, `30s`, `5m` or `2h`; ValueError for anything else.
+    """Seconds of a duration such as `250ms`, `30s`, `5m`, `2h` or `7d`; ValueError for anything else.
 
     >>> parse_duration("250ms")
     0.25
     """
-    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m|h)", text)
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)", text)
     if match is None:
-        raise ValueError("is no duration: write it like 250ms, 30s, 5m or 2h")
+        raise ValueError("is no duration: write it like 250ms, 30s, 5m, 2h or 7d")
     if match[2] == "ms":
         return float(match[1]) / 1000
     return float(match[1]) * _UNIT_SECONDS[match[2]]
@@ -78,6 +79,26 @@ def parse_start(text: str) -> Start:
             "is no start position: write oldest, new, last, a sequence such as 4711, "
             "a time such as 2026-11-23T09:30:00Z or how long ago such as -30m"
         ) from None
+
+
+def _every(text: str) -> float:
+    """Seconds; infinite for `never`."""
+    return math.inf if text == "never" else parse_duration(text)
+
+
+def _country(text: str) -> str:
+    digits = text.removeprefix("+").removeprefix("00")
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", digits):
+        raise ValueError("is no country code: write its digits, such as 47")
+    return digits
+
+
+def _time(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("is no time: write it like 2026-11-23T09:30:00Z") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _address(text: str) -> str:
@@ -227,7 +248,9 @@ class _Flag(Kind, click.types.BoolParamType):
 _KINDS: Final = (
     Kind("address", "HOST:PORT", _address),
     Kind("choice", "", _text),
+    Kind("country", "CODE", _country, (int,), 'in quotation marks, such as "47"'),
     Kind("duration", "DURATION", parse_duration, (), 'in quotation marks, such as "30s"'),
+    Kind("every", "DURATION|never", _every, (), 'in quotation marks, such as "24h" or "never"'),
     Kind("endpoint", "HOST:PORT", _endpoint),
     _Flag("flag", "", _flag, (bool,), "true or false"),
     Kind("int", "N", _integer, (int, float), "a number"),
@@ -244,6 +267,7 @@ _KINDS: Final = (
         known=_STARTS,
     ),
     Kind("str", "TEXT", _text),
+    Kind("time", "TIME", _time, (date,), "a time, such as 2026-11-23T09:30:00Z"),
     Kind("url", "URL", _url),
 )
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType({kind.name: kind for kind in _KINDS})

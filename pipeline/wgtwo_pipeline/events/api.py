@@ -60,6 +60,8 @@ _EVENTS_SERVICE = f"/{v0.DESCRIPTOR.services_by_name['EventsService'].full_name}
 V0: Final = Method("v0", "Subscribe", _EVENTS_SERVICE + "Subscribe", _EVENTS_SERVICE + "Ack", tuple(V0_TYPES))
 V1: Final = _v1_methods()
 CONSENT_TABLES: Final = {"v0": "consent_revoke", "v1": "consent_change_v1"}
+V0_CONSENT_FIELD: Final = v0.Event.DESCRIPTOR.fields_by_name["consent_revoke_event"].number
+"""The number of v0's revocation among the fields of an event."""
 TABLES: Final = {"v0": V0.tables, "v1": tuple(table for method in V1 for table in method.tables)}
 """The tables of each version of the API, in the order of the contract."""
 SCOPES: Final = {

@@ -35,12 +35,15 @@ _DIGITS, _DIGIT_BYTES = re.compile(_SOME_DIGITS, re.ASCII), re.compile(_SOME_DIG
 class Subjects:
     """Whose events go, by the token of their number, and up to when: microseconds since 1970, included.
 
-    `everywhere_until_us`: whose number is also blanked in the events of others. `everyone_until_us`: up to when
-    everybody's go, if anybody's. `countries`: whose country codes a national number may lack.
+    `consents_until_us`: the same for what they consented to and revoked, up to the revocation that is obeyed: a later
+    one is still to be obeyed. `everywhere_until_us`: whose number is also blanked in the events of others.
+    `everyone_until_us`: up to when everybody's go, if anybody's. `countries`: whose country codes a national number
+    may lack.
     """
 
     key: bytes
     until_us: Mapping[bytes, int] = field(default_factory=dict)
+    consents_until_us: Mapping[bytes, int] = field(default_factory=dict)
     everywhere_until_us: Mapping[bytes, int] = field(default_factory=dict)
     everyone_until_us: int = NEVER
     countries: tuple[str, ...] = ()
@@ -109,7 +112,8 @@ def _owned_until(rows: pa.Table, whose: Whose, subjects: Subjects) -> Rows:
 
     def look(name: str) -> tuple[Rows, Mask]:
         kind = whose.numbers[name]
-        until = _by_value(rows[name], partial(subjects.until, kind=kind, of=subjects.until_us))
+        of = subjects.consents_until_us if whose.of_consents else subjects.until_us
+        until = _by_value(rows[name], partial(subjects.until, kind=kind, of=of))
         return until, np.asarray(pc.fill_null(pc.not_equal(rows[name], ""), False))
 
     until, somebodys = np.full(len(rows), NEVER), np.zeros(len(rows), bool)
@@ -213,9 +217,10 @@ class Suppressed:
     """Deliveries without what is erased, their rows, and how many went (`erased`) or changed, by table."""
 
     deliveries: pa.RecordBatch
-    decoded: Decoded
-    erased: Mapping[str, int]
-    blanked: Mapping[str, int]
+    decoded: Decoded | None = None
+    """None where nobody had to be forgotten, and so nothing to be decoded."""
+    erased: Mapping[str, int] = field(default_factory=dict)
+    blanked: Mapping[str, int] = field(default_factory=dict)
 
 
 def suppress(
@@ -237,7 +242,7 @@ def suppress(
 
     decoded = read(deliveries)
     if not subjects:
-        return Suppressed(deliveries, decoded, {}, {})
+        return Suppressed(deliveries, decoded)
     rules = {**owners(descriptors), QUARANTINE: QUARANTINED}
     erased: dict[str, int] = {}
     blanked: dict[str, int] = {}

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from wgtwo_pipeline.events.api import CONSENT_TABLES
 from wgtwo_pipeline.events.descriptors import Response, responses
 from wgtwo_pipeline.events.numbers import Kind
 from wgtwo_pipeline.events.tables import Column, Table, catalog
@@ -43,6 +44,8 @@ class Whose:
     texts: tuple[str, ...] = ()
     """The columns of other text or bytes, which may mention a number. None on v1, where nobody writes texts, and
     an event's identity is made of all that it says."""
+    of_consents: bool = False
+    """Whether its events are consents and their revocations."""
     payload: str | None = None
     """Of the quarantine: the column with the bytes as received."""
 
@@ -85,6 +88,7 @@ def _whose(table: Table, response: Response) -> Whose:
         direction=direction.name if direction else None,
         directions=_named(direction, sides) if direction else {},
         texts=tuple(texts) if table.api == "v0" else (),
+        of_consents=table.name in CONSENT_TABLES.values(),
     )
 
 

@@ -142,7 +142,7 @@ def write(store: Store, base: Checkpoint, manifests: Sequence[Manifest]) -> None
     """Writes the checkpoint after the last of `manifests`, which follow `base` without a gap; idempotent."""
     last = manifests[-1]
     totals = base.totals.plus(manifests).to_json()
-    files = pa.concat_tables([base.read(store), _table(manifests)])
+    files = pa.concat_tables([base.read(store), files_of(manifests)])
     files = files.sort_by([("table", "ascending"), ("date", "ascending"), ("key", "ascending")])
     state = {
         "epoch": last.epoch,
@@ -168,6 +168,7 @@ def expire(store: Store, before: datetime) -> None:
     store.delete([info.key for info in older if info.modified < before])
 
 
-def _table(manifests: Iterable[Manifest]) -> pa.Table:
+def files_of(manifests: Iterable[Manifest]) -> pa.Table:
+    """The files that these epochs published, in the schema FILES."""
     rows = [asdict(file) for manifest in manifests for file in manifest.files]
     return pa.Table.from_pylist(rows, FILES)

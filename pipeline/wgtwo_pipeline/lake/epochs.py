@@ -11,12 +11,12 @@ import heapq
 import logging
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from wgtwo_pipeline.errors import AlreadyExistsError, CorruptError, NotFoundError
-from wgtwo_pipeline.lake import checkpoint, history, journal, retained
+from wgtwo_pipeline.lake import checkpoint, erasures, history, journal, retained
 from wgtwo_pipeline.lake.manifest import (
     Manifest,
     Parameters,
@@ -33,6 +33,8 @@ _LOG = logging.getLogger(__name__)
 CHECKPOINT_EVERY_EPOCHS = 256
 CHECKPOINTS_KEPT = timedelta(days=1)
 """Far longer than anybody goes on reading one after a newer one has come."""
+SUPPRESSED_FOR = timedelta(days=30)
+"""How long an erasure is in force, unless somebody has chosen otherwise."""
 HEAVY_BYTES = ((64 * 1024, 20), (1024, 5))
 _MANY_HEARTBEATS = 1_000
 
@@ -79,12 +81,18 @@ def due(store: Store, past: history.History, enough: Enough) -> bool:
     return rows >= enough.rows or size >= enough.bytes or beats >= _MANY_HEARTBEATS
 
 
-def waiting(store: Store, past: history.History, until: datetime) -> bool:
-    """Whether there is something to publish: an open epoch, or segments from before `until` worth one.
+def waiting(
+    store: Store, past: history.History, until: datetime, suppress_for: timedelta = SUPPRESSED_FOR
+) -> bool:
+    """Whether there is something to publish: an open epoch, segments from before `until` worth one, or an erasure.
 
-    One whose name lies in the future was written by a clock that was ahead: it waits as well.
+    A segment whose name lies in the future was written by a clock that was ahead: it waits as well. An erasure that
+    no seal lists yet, or that is `suppress_for` old and still listed, is worth an epoch without segments.
     """
     if history.open_epoch(store, past):
+        return True
+    last = _last_parameters(store, past)
+    if last.erasures != _in_force(store, last, suppress_for).erasures:
         return True
     now = datetime.now(UTC)
     named = ((info.modified, journal.SegmentName.parse(info.key)) for info in history.backlog(store, past))
@@ -93,12 +101,19 @@ def waiting(store: Store, past: history.History, until: datetime) -> bool:
     return any(name.rows or number >= _MANY_HEARTBEATS for number, name in enumerate(older, 1))
 
 
-def seal(store: Store, parameters: Parameters, limits: Limits, writer: str) -> Sealed | None:
+def seal(
+    store: Store,
+    parameters: Parameters,
+    limits: Limits,
+    writer: str,
+    suppress_for: timedelta = SUPPRESSED_FOR,
+) -> Sealed | None:
     """The open epoch, sealed now if there was none; None if nothing waits.
 
     Members are the oldest segments by name that no earlier epoch holds, whatever their age: a stalled
-    writer's segment may appear hours late under an old name. A few heartbeats alone make no epoch. When this returns,
-    no segment of an earlier epoch is in the journal, but for those that could not be read.
+    writer's segment may appear hours late under an old name. A few heartbeats alone make no epoch, an erasure that
+    comes into force, or is no longer in force, does. When this returns, no segment of an earlier epoch is in the
+    journal, but for those that could not be read.
     """
     past = history.load(store)
     retire(store, past)
@@ -106,16 +121,29 @@ def seal(store: Store, parameters: Parameters, limits: Limits, writer: str) -> S
     if existing:
         return existing
     members = _choose(history.backlog(store, past), limits)
-    if not any(segment.rows for segment in members) and len(members) < _MANY_HEARTBEATS:
+    # After the history: whoever has seen the last epoch committed sees all requests that its seal lists.
+    last = _last_parameters(store, past)
+    now = _in_force(store, last, suppress_for)
+    idle = not any(segment.rows for segment in members) and len(members) < _MANY_HEARTBEATS
+    if idle and now.erasures == last.erasures:
         return None
     _forget()
     epoch = past.committed + 1
+    parameters = replace(parameters, erasures=now.erasures, newest_erasure=now.newest_erasure)
     new = Sealed(epoch, datetime.now(UTC), writer, parameters, tuple(members))
     try:
         store.create(sealed_key(epoch), new.to_bytes())
     except AlreadyExistsError:
         _LOG.info("epoch %d was sealed by another publisher first; its seal counts", epoch)
     return sealed(store, epoch)
+
+
+def _last_parameters(store: Store, past: history.History) -> Parameters:
+    return sealed(store, past.committed).parameters if past.committed else Parameters("")
+
+
+def _in_force(store: Store, last: Parameters, suppress_for: timedelta) -> Parameters:
+    return erasures.in_force(erasures.listing(store), last, suppress_for, datetime.now(UTC))
 
 
 def _choose(waiting: Iterable[ObjectInfo], limits: Limits) -> list[SegmentRef]:
@@ -168,7 +196,10 @@ def _forget() -> None:
 
 @dataclass(frozen=True)
 class Group:
-    """Some segments of one subscription, read and decoded together; `number` orders an epoch's groups."""
+    """Some segments of one subscription, read and decoded together; `number` orders an epoch's groups.
+
+    An epoch without segments has one group without any.
+    """
 
     epoch: int
     number: int
@@ -193,7 +224,7 @@ def groups(seal: Sealed) -> list[Group]:
                 part, part_rows, part_size = [], segment.rows, segment.bytes
             part.append(segment)
         parts.append(tuple(part))
-    return [Group(seal.epoch, number, part) for number, part in enumerate(parts)]
+    return [Group(seal.epoch, number, part) for number, part in enumerate(parts or [()])]
 
 
 def commit(store: Store, sealed: Sealed, outcomes: Iterable[Outcome]) -> Manifest:
@@ -241,15 +272,18 @@ def retire(store: Store, past: history.History) -> None:
 
 
 def expire(store: Store, past: history.History, retention: timedelta) -> None:
-    """Deletes retained copies older than `retention`, of committed epochs only; writes a checkpoint when due."""
+    """Deletes retained copies older than `retention`, of committed epochs only; writes a checkpoint when due.
+
+    A copy that is older than one that is deleted goes with it, also when it was rewritten since.
+    """
     horizon = datetime.now(UTC) - retention
-    store.delete(
-        [
-            info.key
-            for info in store.list(retained.ROOT)
-            if info.modified < horizon and (retained.epoch_of(info.key) or math.inf) <= past.committed
-        ]
-    )
+    copies = [
+        (epoch, info)
+        for info in store.list(retained.ROOT)
+        if (epoch := retained.epoch_of(info.key) or math.inf) <= past.committed
+    ]
+    last = max((epoch for epoch, info in copies if info.modified < horizon), default=0)
+    store.delete([info.key for epoch, info in copies if epoch < last or info.modified < horizon])
     if past.committed - past.base.epoch >= CHECKPOINT_EVERY_EPOCHS:
         checkpoint.write(store, past.base, past.manifests)
         checkpoint.expire(store, datetime.now(UTC) - CHECKPOINTS_KEPT)

@@ -5,11 +5,12 @@ Nothing here changes the lake.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from functools import lru_cache
 
 from wgtwo_pipeline.errors import CorruptError, NotFoundError
-from wgtwo_pipeline.lake import checkpoint, journal
+from wgtwo_pipeline.events.api import CONSENT_TABLES
+from wgtwo_pipeline.lake import checkpoint, erasures, journal
 from wgtwo_pipeline.lake.manifest import (
     EPOCHS,
     Manifest,
@@ -110,11 +111,48 @@ def backlog(store: Store, past: History) -> Iterator[ObjectInfo]:
     """The segments in the journal that wait to be published, in ascending order of keys.
 
     Those that no committed epoch holds, and those that one holds, could not read, and that have been restored since.
+    Not those that are `too_old`.
     """
-    published, unreadable = held(store, past), past.unreadable
+    published, unreadable, horizon = held(store, past), past.unreadable, _horizon(store, past)
     for info in journal.segments(store):
-        if info.key not in published and (info.key not in unreadable or _is_whole(store, info)):
+        if info.key in published or _is_older(info, horizon):
+            continue
+        if info.key not in unreadable or _is_whole(store, info):
             yield info
+
+
+def revocations(past: History, through: int) -> int:
+    """Revocations that epochs after `through` published; v0's, whose table has nothing else, of recent epochs."""
+    return sum(
+        file.rows
+        for manifest in past.manifests
+        for file in manifest.files
+        if manifest.epoch > through and file.table == CONSENT_TABLES["v0"]
+    )
+
+
+def too_old(store: Store, past: History) -> Iterator[ObjectInfo]:
+    """Segments that are not published: they are from before an erasure that is no longer in force.
+
+    Somebody has restored them from a copy, or they were stuck for as long as requests are kept.
+    """
+    horizon = _horizon(store, past)
+    if horizon:
+        published = held(store, past)
+        for info in journal.segments(store):
+            if _is_older(info, horizon) and info.key not in published:
+                yield info
+
+
+def _horizon(store: Store, past: History) -> datetime | None:
+    if past.committed == 0:
+        return None
+    key = sealed_key(past.committed)
+    return erasures.horizon(store, Sealed.from_bytes(key, store.read(key)).parameters)
+
+
+def _is_older(info: ObjectInfo, horizon: datetime | None) -> bool:
+    return horizon is not None and journal.SegmentName.parse(info.key).created_at < horizon
 
 
 def _is_whole(store: Store, info: ObjectInfo) -> bool:

@@ -43,6 +43,10 @@ class Parameters:
     rows_per_file: int = 2_000_000
     row_group_rows: int = 128 * 1024
     partition_by: Literal["date", "hour"] = "date"
+    erasures: tuple[int, ...] = ()
+    """The erasures in force: what they name is not published."""
+    newest_erasure: int = 0
+    """The newest erasure that this seal or one before it lists; one that is not listed any more never comes back."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class Sealed:
                 epoch=raw["epoch"],
                 sealed_at=datetime.fromisoformat(raw["sealed_at"]),
                 sealed_by=raw["sealed_by"],
-                parameters=Parameters(**raw["parameters"]),
+                parameters=Parameters(**_with_tuples(raw["parameters"])),
                 segments=tuple(SegmentRef(**segment) for segment in raw["segments"]),
             )
 
@@ -188,6 +192,8 @@ class Manifest:
     unreadable: int = 0
     """Deliveries that are lost unless their segments are restored."""
     unreadable_segments: tuple[Unreadable, ...] = ()
+    blanked: int = 0
+    """Published rows in which the number of somebody who is erased everywhere was blanked."""
     restored: tuple[str, ...] = ()
     """Segments of this epoch that an earlier one could not read: what counts of them is what this one says."""
 
@@ -242,6 +248,10 @@ def merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
     """Adds up values by name; a value has `plus`."""
     for name, value in more.items():
         into[name] = into[name].plus(value) if name in into else value
+
+
+def _with_tuples(raw: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()}
 
 
 def _dump(raw: dict[str, Any]) -> bytes:

@@ -27,6 +27,7 @@ class Outcome:
     reasons: dict[str, int] = field(default_factory=dict)
     retained: tuple[SegmentRef, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
+    blanked: int = 0
 
 
 def combine(
@@ -44,8 +45,10 @@ def combine(
     retained: list[SegmentRef] = []
     unreadable: list[Unreadable] = []
     reasons: Counter[str] = Counter()
+    blanked = 0
     for outcome in outcomes:
         received += outcome.received
+        blanked += outcome.blanked
         reasons.update(outcome.reasons)
         files.extend(outcome.files)
         retained.extend(outcome.retained)
@@ -69,5 +72,6 @@ def combine(
         retired_through=retired_through,
         unreadable=sum(segment.rows for segment in unreadable),
         unreadable_segments=tuple(sorted(unreadable, key=lambda segment: segment.key)),
+        blanked=blanked,
         restored=tuple(sorted(restored)),
     )

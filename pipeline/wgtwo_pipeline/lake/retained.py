@@ -6,12 +6,15 @@ damaged, lost or restored in between, or where another version of a library enco
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
 import pyarrow as pa
 
 from wgtwo_pipeline.errors import AlreadyExistsError, LakeError, NotFoundError
+from wgtwo_pipeline.events.decode import Decoded
+from wgtwo_pipeline.events.forget import Suppressed
 from wgtwo_pipeline.lake import journal
 from wgtwo_pipeline.lake.manifest import SegmentRef, Unreadable, manifest_key
 from wgtwo_pipeline.lake.store import Store
@@ -27,43 +30,87 @@ class Retained:
 
     copy: SegmentRef
     contents: journal.Segment
-    unreadable: tuple[Unreadable, ...]
+    account: "Account"
+    decoded: Decoded | None = None
+    """Its deliveries' rows, where they had to be decoded for the sake of what is erased."""
+
+    @property
+    def unreadable(self) -> tuple[Unreadable, ...]:
+        """The segments whose deliveries could not be read."""
+        return self.account.unreadable
 
     @property
     def received(self) -> int:
-        """The deliveries of all its segments, read or not."""
-        return len(self.contents.deliveries) + sum(each.rows for each in self.unreadable)
+        """The deliveries of all its segments: kept, erased or not read."""
+        erased = sum(self.account.suppressed.values())
+        return len(self.contents.deliveries) + erased + sum(each.rows for each in self.unreadable)
 
 
-def retain(store: Store, epoch: int, number: int, segments: Sequence[SegmentRef]) -> Retained | None:
+@dataclass(frozen=True)
+class Taken:
+    """What an erasure took from a copy that was there before it, by table."""
+
+    erasure: int
+    erased: Mapping[str, int]
+    blanked: int
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a copy says of what it does not hold."""
+
+    unreadable: tuple[Unreadable, ...] = ()
+    suppressed: Mapping[str, int] = field(default_factory=dict)
+    """Deliveries that were erased when it was made, by the table that they would have gone to."""
+    blanked: int = 0
+    erasures: tuple["Taken", ...] = ()
+
+    def erased(self) -> Counter[str]:
+        """How many deliveries erasures have taken from it since it was made, by table."""
+        return sum((Counter(dict(each.erased)) for each in self.erasures), Counter[str]())
+
+    def to_note(self) -> str:
+        """As it stands in the copy; as short as it was before there were erasures."""
+        unreadable = [asdict(each) for each in self.unreadable]
+        if not self.suppressed and not self.blanked and not self.erasures:
+            return json.dumps(unreadable) if unreadable else ""
+        return json.dumps({**asdict(self), "unreadable": unreadable})
+
+    @classmethod
+    def from_note(cls, note: str) -> "Account":
+        """Reads what `to_note` wrote."""
+        raw = json.loads(note or "[]")
+        raw = {"unreadable": raw} if isinstance(raw, list) else raw
+        erasures = tuple(Taken(**each) for each in raw.get("erasures", ()))
+        unreadable = tuple(Unreadable(**each) for each in raw["unreadable"])
+        return cls(**{**raw, "unreadable": unreadable, "erasures": erasures})
+
+
+Suppress = Callable[[journal.Source, pa.RecordBatch], Suppressed]
+"""Takes what is erased out of deliveries of one stream."""
+
+
+def retain(
+    store: Store, epoch: int, number: int, segments: Sequence[SegmentRef], suppress: Suppress | None = None
+) -> Retained | None:
     """Reads segments of one subscription and keeps their deliveries as one object, instead of many; idempotent.
 
-    A segment that is not there, or not what its name says, is `unreadable` and stops none of the others. None if
-    the epoch is committed already: segments are deleted then. Raises LakeError.
+    Without what `suppress` takes out of them. A segment that is not there, or not what its name says, is `unreadable`
+    and stops none of the others. None if the epoch is committed already: segments are deleted then. Raises LakeError.
     """
     unreadable: list[Unreadable] = []
     whole = list(_read(store, segments, unreadable))
     if unreadable and _is_committed(store, epoch):
         return None
     first = journal.SegmentName.parse(segments[0].key)
-    contents = journal.Segment(
-        source=whole[0].source if whole else journal.Source(first.subscription, "", ""),
-        writer="retained",
-        counter=number,
-        covered_until=max((each.covered_until for each in whole), default=first.created_at),
-        deliveries=pa.concat_batches([each.deliveries for each in whole]) if whole else journal.batch([], []),
-        note=json.dumps([asdict(each) for each in unreadable]) if unreadable else "",
-    )
-    del whole  # memory: the copy is enough
-    data = journal.encode(
-        contents.source,
-        contents.writer,
-        contents.counter,
-        contents.covered_until,
-        contents.deliveries,
-        contents.note,
-        COMPRESSION,
-    )
+    source = whole[0].source if whole else journal.Source(first.subscription, "", "")
+    covered_until = max((each.covered_until for each in whole), default=first.created_at)
+    deliveries = pa.concat_batches([each.deliveries for each in whole]) if whole else journal.batch([], [])
+    clean = suppress(source, deliveries) if suppress and whole else Suppressed(deliveries)
+    del whole, deliveries  # memory: the copy is enough
+    account = Account(tuple(unreadable), clean.erased, sum(clean.blanked.values()))
+    contents = journal.Segment(source, "retained", number, covered_until, clean.deliveries, account.to_note())
+    data = encode(contents)
     key = f"{ROOT}{epoch:010d}-{number:04d}.arrow"
     try:
         store.create(key, data)
@@ -75,8 +122,22 @@ def retain(store: Store, epoch: int, number: int, segments: Sequence[SegmentRef]
                 return None
             raise LakeError(f"{key} was deleted before its epoch was committed: publish again") from None
         contents = journal.decode(key, memoryview(data))
-    found = tuple(Unreadable(**each) for each in json.loads(contents.note or "[]"))
-    return Retained(SegmentRef(key, len(contents.deliveries), len(data)), contents, found)
+        clean = Suppressed(contents.deliveries)
+    copy = SegmentRef(key, len(contents.deliveries), len(data))
+    return Retained(copy, contents, Account.from_note(contents.note), clean.decoded)
+
+
+def encode(contents: journal.Segment) -> bytes:
+    """The bytes of a copy."""
+    return journal.encode(
+        contents.source,
+        contents.writer,
+        contents.counter,
+        contents.covered_until,
+        contents.deliveries,
+        contents.note,
+        COMPRESSION,
+    )
 
 
 def epoch_of(key: str) -> int | None:

@@ -13,14 +13,16 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
+from wgtwo_pipeline.errors import NotFoundError
 from wgtwo_pipeline.events import tables
-from wgtwo_pipeline.events.decode import decode
-from wgtwo_pipeline.lake import deduplicate, epochs, history, lake_format
+from wgtwo_pipeline.events.forget import Suppressed, suppress
+from wgtwo_pipeline.lake import deduplicate, epochs, erasures, history, lake_format
+from wgtwo_pipeline.lake.journal import Source
 from wgtwo_pipeline.lake.layout import QUARANTINE
 from wgtwo_pipeline.lake.manifest import Parameters, Received, TableCount
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.outcomes import Outcome
-from wgtwo_pipeline.lake.retained import retain
+from wgtwo_pipeline.lake.retained import Retained, retain
 from wgtwo_pipeline.lake.store import LakeLocation, Store
 from wgtwo_pipeline.publish import write
 
@@ -77,6 +79,7 @@ class PublishSettings:
     parameters: Parameters
     limits: epochs.Limits
     retention_seconds: float
+    suppress_seconds: float = epochs.SUPPRESSED_FOR.total_seconds()
 
 
 class Room(beam.DoFn):
@@ -99,7 +102,10 @@ class Seal(Room):
         lake_format.ensure(self.store)  # it may have been emptied while segments were written
         kept = epochs.keep_descriptors(self.store, tables.current_descriptors())
         parameters = replace(self._settings.parameters, descriptors=kept)
-        sealed = epochs.seal(self.store, parameters, self._settings.limits, self._settings.writer)
+        suppress_for = timedelta(seconds=self._settings.suppress_seconds)
+        sealed = epochs.seal(
+            self.store, parameters, self._settings.limits, self._settings.writer, suppress_for
+        )
         return epochs.groups(sealed) if sealed else []
 
 
@@ -111,20 +117,36 @@ class Decode(Room):
 
     def process(self, group: epochs.Group) -> Iterator[tuple[Key, tuple[int, bytes]]]:
         """Reads segments concurrently; an event that cannot become a row becomes one of the quarantine."""
-        held = retain(self.store, group.epoch, group.number, group.segments)
-        if held:
-            source = held.contents.source
-            received = {source.subscription: Received(held.received, held.contents.covered_until)}
-            outcome = Outcome(held.received, received, retained=(held.copy,), unreadable=held.unreadable)
-            yield beam.pvalue.TaggedOutput(OUTCOMES, (group.epoch, outcome))
-        if held and held.copy.rows:
-            parameters = epochs.sealed(self.store, group.epoch).parameters
-            decoded = decode(
-                held.contents.deliveries,
+        if group.segments:
+            yield from self._decode(group)
+        else:
+            yield beam.pvalue.TaggedOutput(OUTCOMES, (group.epoch, Outcome()))
+
+    def _decode(self, group: epochs.Group) -> Iterator[tuple[Key, tuple[int, bytes]]]:
+        parameters = epochs.sealed(self.store, group.epoch).parameters
+        descriptors = epochs.descriptors(self.store, parameters.descriptors)
+        try:
+            subjects = erasures.subjects(self.store, parameters.erasures)
+        except NotFoundError:
+            if history.before(self.store, group.epoch):
+                raise
+            return  # committed long ago: who it was to suppress is no longer known
+
+        def read(source: Source, deliveries: pa.RecordBatch) -> Suppressed:
+            return suppress(
+                deliveries,
+                subjects,
                 api=source.api,
                 method=source.method,
-                descriptors=epochs.descriptors(self.store, parameters.descriptors),
+                descriptors=descriptors,
             )
+
+        held = retain(self.store, group.epoch, group.number, group.segments, read if subjects else None)
+        if held:
+            yield beam.pvalue.TaggedOutput(OUTCOMES, (group.epoch, _outcome(held)))
+        if held and held.copy.rows:
+            decoded = held.decoded or read(held.contents.source, held.contents.deliveries).decoded
+            assert decoded is not None
             for table, rows in decoded.tables.items():
                 for shard, part in _shards(rows):
                     yield (group.epoch, table, shard), (group.number, _to_bytes(part))
@@ -195,6 +217,19 @@ class Commit(Room):
         past = history.load(self.store, history.before(self.store, epoch))
         epochs.retire(self.store, past)
         epochs.expire(self.store, past, timedelta(seconds=self._settings.retention_seconds))
+
+
+def _outcome(held: Retained) -> Outcome:
+    return Outcome(
+        received=held.received,
+        subscriptions={
+            held.contents.source.subscription: Received(held.received, held.contents.covered_until)
+        },
+        tables={table: TableCount(erased=rows) for table, rows in held.account.suppressed.items()},
+        retained=(held.copy,),
+        unreadable=held.unreadable,
+        blanked=held.account.blanked,
+    )
 
 
 def _shards(rows: pa.Table) -> Iterator[tuple[int, pa.Table]]:

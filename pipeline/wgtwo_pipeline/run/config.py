@@ -4,8 +4,9 @@ Rooms receive the group they need, never the command line, which builds and chec
 pickled; the pickle holds no secret.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from wgtwo_pipeline.erase.settings import ByHand, Erasing
 from wgtwo_pipeline.ingest.settings import Subscription
 from wgtwo_pipeline.lake.store import LakeLocation
 from wgtwo_pipeline.service.settings import Secret, Service
@@ -48,6 +49,7 @@ class Config:
     beam_args: tuple[str, ...]
     log_format: str
     log_level: str
+    erasing: Erasing = field(default_factory=Erasing)
 
     def child_environment(self) -> dict[str, str]:
         """The variables that a child process needs besides the configuration: the secret, if there is one."""
@@ -55,3 +57,19 @@ class Config:
         if oauth is None or oauth.client_secret.file is not None:
             return {}
         return {Secret.VARIABLES[0]: oauth.client_secret.reveal()}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What `erase` was asked for. `by_hand` None: only what revocations ask for."""
+
+    config: Config
+    by_hand: ByHand | None
+    dry_run: bool
+    receipts: bool
+    json: bool
+
+    @property
+    def lake(self) -> LakeLocation:
+        """Where it erases."""
+        return self.config.lake

@@ -1,4 +1,4 @@
-"""Starts the two flows on Beam's runners."""
+"""Starts the flows on Beam's runners."""
 
 import logging
 import re
@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +15,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, StandardOptions
 
 from wgtwo_pipeline import errors, flows
+from wgtwo_pipeline.erase.rooms import EraseSettings
 from wgtwo_pipeline.errors import ConfigurationError, JobError, LakeError, PipelineError, ServiceError
 from wgtwo_pipeline.events import api
 from wgtwo_pipeline.ingest.settings import IngestSettings, Member
@@ -138,6 +139,7 @@ class Publisher:
             ),
             limits=epochs.Limits(),
             retention_seconds=config.publishing.journal_retention_seconds,
+            suppress_seconds=config.erasing.suppress_seconds,
         )
         self._enough = epochs.Enough(config.publishing.publish_every_seconds)
 
@@ -151,7 +153,8 @@ class Publisher:
         What comes meanwhile is left to the next time, so that epochs do not get small.
         """
         started_at = datetime.now(UTC)
-        return self._publish_while(lambda past: epochs.waiting(self._store, past, started_at))
+        suppress_for = timedelta(seconds=self._settings.suppress_seconds)
+        return self._publish_while(lambda past: epochs.waiting(self._store, past, started_at, suppress_for))
 
     def _publish_while(self, goes_on: Callable[[history.History], bool]) -> Iterator[Manifest]:
         past = history.load(self._store)
@@ -178,6 +181,13 @@ class Publisher:
                 raise
             why = error if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
             raise JobError(f"the job that publishes failed: {why}") from error
+
+
+def erase(config: Config, settings: EraseSettings) -> None:
+    """Runs the erase flow for one erasure; blocks until its receipt is durable."""
+    pipeline = beam.Pipeline(options=options(config, streaming=False))
+    flows.erase(pipeline, settings)
+    _finish(pipeline)
 
 
 def _finish(pipeline: beam.Pipeline) -> Any:

@@ -1,4 +1,7 @@
-"""The commands that run the flows: locally as child processes, elsewhere as jobs of a cluster."""
+"""The commands that run the flows: locally as child processes, elsewhere as jobs of a cluster.
+
+It is over 300 lines because the order in which processes start, come back and end is to be read in one place.
+"""
 
 import contextlib
 import logging
@@ -17,6 +20,7 @@ from wgtwo_pipeline.run import cluster, runners, works
 from wgtwo_pipeline.run.children import Child
 from wgtwo_pipeline.run.conditions import Conditions
 from wgtwo_pipeline.run.config import Config
+from wgtwo_pipeline.run.due import Erasing
 from wgtwo_pipeline.run.progress import Progress, total
 from wgtwo_pipeline.sandbox.options import SandboxSettings
 from wgtwo_pipeline.service.settings import Service
@@ -41,6 +45,7 @@ def run(config: Config) -> int:
     with Supervisor(config) as supervisor:
         service = config.service or supervisor.start_sandbox()
         supervisor.start_publisher()
+        supervisor.start_erasing()
         supervisor.start_members(service)
         supervisor.watch()
     if config.service is None:
@@ -116,6 +121,7 @@ class Supervisor:
         self._config = config
         self._sandbox: Child | None = None
         self._publisher: Child | None = None
+        self._erasing: Erasing | None = None
         self._members: list[Child] = []
         self._ended = total(())  # what children counted that have been replaced
         self._published = 0
@@ -163,6 +169,10 @@ class Supervisor:
         """Starts publishing, again and again."""
         self._publisher = Child("publisher", works.publish, self._config)
 
+    def start_erasing(self) -> None:
+        """Starts looking for revocations now and then, and obeying them."""
+        self._erasing = Erasing(self._config)
+
     def start_members(self, service: Service) -> None:
         """Starts a process for each stream: in one, the in-process runner would let them take turns.
 
@@ -188,6 +198,8 @@ class Supervisor:
             counts = self._counts()
             progress.show(counts)
             self._restart_the_dead()
+            if self._erasing:
+                self._erasing.look()
             there = all(child.facts for child in self._members)
             listening = all(child.facts.get("streams") for child in self._members)
             busy = counts["oldest_unacked_seconds"] > 0 or not listening
@@ -209,6 +221,10 @@ class Supervisor:
         if self._publisher and self._was_killed(self._publisher):
             self.start_publisher()
         self._end([child for child in (self._publisher,) if child])
+        if self._erasing:
+            self._erasing.end(
+                once_more=self._sandbox is not None
+            )  # so that the closing table shows what it does
         counts = self._counts()
         self._end([child for child in (self._sandbox,) if child])
         if self._remote:
@@ -275,7 +291,8 @@ class Supervisor:
         return Child(f"member-{index}", works.subscribe, self._config, self._service, index)
 
     def _children(self) -> list[Child]:
-        return [*self._members, *(child for child in (self._publisher, self._sandbox) if child)]
+        erasing = self._erasing.children if self._erasing else ()
+        return [*self._members, *(child for child in (self._publisher, self._sandbox) if child), *erasing]
 
     def _counts(self) -> dict[str, float]:
         counts = total([self._ended, *(child.facts for child in self._members)])

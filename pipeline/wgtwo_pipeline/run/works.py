@@ -70,6 +70,22 @@ def publish(config: Config, lifeline: Lifeline) -> None:
         lifeline.stopping.wait(pause_seconds)
 
 
+def erase(config: Config, lifeline: Lifeline) -> None:
+    """Obeys the revocations that were published by now; asked to stop, it ends after the erasure at hand.
+
+    Where the lake or cluster can't be reached it is left to the next time.
+    """
+    from wgtwo_pipeline.run.erasing import Eraser
+
+    try:
+        for receipt in Eraser(config).erase():
+            lifeline.report(erasure=receipt.erasure)
+            if lifeline.stopping.is_set():
+                return
+    except (LakeError, JobError) as error:
+        _LOG.error("erasing failed and will be tried again: %s", error)
+
+
 def sandbox(config: Config, lifeline: Lifeline, settings: SandboxSettings) -> None:
     """Serves made-up events until asked to stop; reports the address."""
     from wgtwo_pipeline.sandbox.server import Sandbox

@@ -11,8 +11,8 @@ from wgtwo.events.v0 import events_pb2 as v0
 
 from wgtwo_pipeline.sandbox.events.draw import Draw
 
-ACTIVE, ALL = 900, 1000
-"""Subscribers, and with the former ones, who occur in revocations only."""
+SUBSCRIBERS, FICKLE = 900, 45
+"""How many there are, and how many of them, the last ones, revoke their consent and give it again."""
 COUNTRIES = (
     ("NO", "Norway"),
     ("SE", "Sweden"),

@@ -1,8 +1,8 @@
 """Makes up believable events: event number i of a seed is always the same, but for its timestamp.
 
 Of every hundred events each kind has its weight, so a hundred hold every kind. Calls go through their stages, a
-delivery report follows its SMS. Revocations name former subscribers (the last hundred numbers), who occur in no other
-event: made-up consent never erases made-up data. Who wants that publishes an event of their own.
+delivery report follows its SMS. Revocations name a few subscribers only (the last numbers), who have events like all
+others, and consent again and again: what they revoke is erased, and most of a lake stays.
 """
 
 from collections import Counter
@@ -15,12 +15,12 @@ from wgtwo.subscription.v1 import subscription_events_pb2 as subscription_v1
 
 from wgtwo_pipeline.sandbox.events.draw import Draw
 from wgtwo_pipeline.sandbox.events.fiction import (
-    ACTIVE,
-    ALL,
     COUNTRIES,
+    FICKLE,
     RIGHTS,
     SENDERS,
     STATUSES,
+    SUBSCRIBERS,
     TEXTS,
     Person,
     new_handset,
@@ -45,7 +45,7 @@ class Maker:
 
     def __init__(self, seed: int, kinds: tuple[Kind, ...]) -> None:
         self.seed = seed
-        self.people = [self._person(n) for n in range(ALL)]
+        self.people = [self._person(n) for n in range(SUBSCRIBERS)]
         self.deck = _reports_last(self._draw("deck").shuffled([k for k in kinds for _ in range(k.weight)]))
         seen: Counter[str] = Counter()
         self.ranks = []
@@ -80,10 +80,10 @@ class Maker:
         )
 
     def _active(self, draw: Draw) -> Person:
-        return self.people[draw.below(ACTIVE)]
+        return self.people[draw.below(SUBSCRIBERS)]
 
-    def _former(self, draw: Draw) -> Person:
-        return self.people[ACTIVE + draw.below(ALL - ACTIVE)]
+    def _fickle(self, draw: Draw) -> Person:
+        return self.people[SUBSCRIBERS - FICKLE + draw.below(FICKLE)]
 
     # Each `_<kind>` returns whose event it is and the payload.
 
@@ -184,7 +184,7 @@ class Maker:
         return person
 
     def _consent_revoke(self, ordinal: int) -> tuple[Person, v0.ConsentRevokeEvent]:
-        person = self._former(self._draw("revoke", ordinal))
+        person = self._fickle(self._draw("revoke", ordinal))
         event = v0.ConsentRevokeEvent()
         event.msisdn.e164 = person.number
         return person, event
@@ -250,15 +250,13 @@ class Maker:
         event = response.consent_change_event
         what = draw.below(3)
         if what == 2:
-            former = self._former(draw)
             event.revoked.SetInParent()
-            event.number.e164 = former.number
-            return former, response
-        (event.added if what else event.updated).scopes.extend(RIGHTS[: 1 + draw.below(3)])
-        if draw.chance(0.1):
-            event.tenant = draw.pick(("fjordtel", "skogmobil"))
-            return None, response
-        person = self._active(draw)
+        else:
+            (event.added if what else event.updated).scopes.extend(RIGHTS[: 1 + draw.below(3)])
+            if draw.chance(0.1):
+                event.tenant = draw.pick(("fjordtel", "skogmobil"))
+                return None, response
+        person = self._active(draw) if what == 0 else self._fickle(draw)
         event.number.e164 = person.number
         return person, response
 

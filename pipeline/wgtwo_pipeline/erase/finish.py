@@ -1,0 +1,81 @@
+"""What an erasure did, kept for ever and naming nobody; and what it may have to leave to somebody else."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from wgtwo_pipeline.lake import erasures, history, receipts
+from wgtwo_pipeline.lake.receipts import RETAINED, Receipt
+from wgtwo_pipeline.lake.store import Store
+
+
+def finish(store: Store, erasure: int, first_clean_epoch: int, objects: pa.Table) -> Receipt:
+    """Deletes old versions of all that was planned, then creates the receipt; returns the one that counts.
+
+    Call it only when every object of the plan is rewritten. Idempotent.
+    """
+    asked, plan = erasures.request(store, erasure), erasures.plan(store, erasure)
+    notes = tuple(_notes(store, plan.objects["key"].to_pylist()))
+    erased: Counter[str] = Counter()
+    freed: Counter[str] = Counter()
+    blanked = copies = 0
+    for done in objects.to_pylist():
+        if done["table"] == RETAINED:
+            copies += 1
+        else:
+            erased[done["table"]] += done["erased"]
+            freed[done["table"]] += done["bytes_before"] - done["bytes"]
+            blanked += done["blanked"]
+    receipt = Receipt(
+        erasure=erasure,
+        requested_at=asked.requested_at,
+        finished_at=datetime.now(UTC),
+        cause=asked.cause,
+        through=asked.through,
+        first_clean_epoch=first_clean_epoch,
+        subjects=len(asked.subjects),
+        everywhere=asked.everywhere,
+        everyone=asked.everyone_until is not None,
+        looked_at=plan.looked_at,
+        erased={table: rows for table, rows in erased.items() if rows},
+        blanked=blanked,
+        freed_bytes=dict(freed),
+        files=len(objects) - copies,
+        copies=copies,
+        complete=not notes,
+        notes=notes,
+        tenants=asked.tenants,
+        answers=asked.answers,
+    )
+    return receipts.keep(store, receipt, objects)
+
+
+def _notes(store: Store, keys: list[str]) -> Iterator[str]:
+    """What is left where this lake cannot reach it."""
+    left = store.delete_versions(keys)
+    if left:
+        yield left
+    protections = store.protections()
+    if protections.object_lock:
+        yield (
+            "the bucket has Object Lock: versions that are locked keep what was erased until their lock ends, and "
+            "no role can change that before"
+        )
+    if protections.replicated:
+        yield (
+            "the bucket is replicated: run `erase` for the copy as well, or let its lifecycle rule delete old "
+            "versions there"
+        )
+    if protections.unseen:
+        yield (
+            f"it could not be seen whether the bucket has {' or '.join(protections.unseen)}: give this role "
+            "infra/iam-erase.json"
+        )
+    unread = history.load(store).unreadable
+    if unread:
+        yield (
+            f"{len(unread):,} segments of the journal could not be read and were not looked into; when they are "
+            "restored, they are published without what is erased"
+        )
