@@ -1,17 +1,24 @@
 """The real rooms in a scripted world: what of them is replaced, and publishing without Beam's runner."""
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
+from checker import ENOUGH_ROWS, PUBLISH_EVERY
+from plan import ACK_TIMEOUT_SECONDS
 from scripted_service import ScriptedTransport
 from scripted_time import Idler, Immediate, datetime_of
+from wgtwo_pipeline.erase.settings import Erasing
+from wgtwo_pipeline.events import api
 from wgtwo_pipeline.ingest import ack, session, subscribe, worker
+from wgtwo_pipeline.ingest.settings import IngestSettings
 from wgtwo_pipeline.lake import deduplicate, epochs, history, journal
+from wgtwo_pipeline.lake.manifest import Parameters
 from wgtwo_pipeline.publish import rooms
 from wgtwo_pipeline.run import jobs
+from wgtwo_pipeline.service.settings import Service
 
 
 def install(world, patches):
@@ -163,3 +170,43 @@ def publish_directly(settings, backwards):
     for epoch, found in outcomes.items():
         for _ in commit.process((epoch, found[::direction])):
             pass
+
+
+def ingest(process, story):
+    """What a bundle does, for each member of the story."""
+    settings = IngestSettings(
+        service=Service(process.store.location.url, plaintext=True),
+        lake=process.store.location,
+        terms=api.Terms(("voice", "sms"), "queue", "durable", story.max_in_flight, ACK_TIMEOUT_SECONDS),
+        start=api.Start("oldest"),
+    )
+    steps = subscribe.Subscribe(settings), subscribe.Journal(settings), subscribe.Ack(settings)
+    for member in story.members:
+        for group in steps[0].process(member, Tracker()):
+            process.background()  # the acks of the group before, while this one waits
+            for journaled in steps[1].process(group):
+                steps[2].process(journaled)
+    process.background()
+
+
+def publisher(lake, choice):
+    """A publisher as its operator has configured it."""
+    publishing = SimpleNamespace(
+        partition_by=choice.partition_by,
+        journal_retention_seconds=choice.retention_seconds,
+        publish_every_seconds=PUBLISH_EVERY.total_seconds(),
+    )
+    made = jobs.Publisher(SimpleNamespace(lake=lake, publishing=publishing, erasing=Erasing()))
+    made._settings = replace(
+        made._settings,
+        parameters=Parameters(
+            descriptors="",
+            rows_per_group=choice.rows_per_group,
+            rows_per_file=choice.rows_per_file,
+            row_group_rows=choice.row_group_rows,
+            partition_by=choice.partition_by,
+        ),
+        limits=epochs.Limits(rows=choice.epoch_rows),
+    )
+    made._enough = replace(made._enough, rows=ENOUGH_ROWS)
+    return made

@@ -9,12 +9,10 @@ It is over 300 lines because a step, and all that can go wrong at it, is to be r
 
 import contextlib
 import itertools
-from dataclasses import replace
 from datetime import timedelta
-from types import SimpleNamespace
 
 import pytest
-from checker import ENOUGH_ROWS, PUBLISH_EVERY, Checker
+from checker import Checker
 from plan import (
     ACK_TIMEOUT_SECONDS,
     FAULTS,
@@ -28,18 +26,12 @@ from plan import (
 )
 from process import KilledError, Process
 from scripted_lake import Bucket
-from scripted_rooms import Tracker, install
+from scripted_rooms import ingest, install, publisher
 from scripted_service import ScriptedService
 from scripted_time import Clock
-from wgtwo_pipeline.erase.settings import Erasing
 from wgtwo_pipeline.errors import LakeError
-from wgtwo_pipeline.events import api
-from wgtwo_pipeline.ingest import subscribe, worker
-from wgtwo_pipeline.ingest.settings import IngestSettings
-from wgtwo_pipeline.lake import epochs, lake_format
-from wgtwo_pipeline.lake.manifest import Parameters
-from wgtwo_pipeline.run import jobs
-from wgtwo_pipeline.service.settings import Service
+from wgtwo_pipeline.ingest import worker
+from wgtwo_pipeline.lake import lake_format
 
 
 class World:
@@ -218,27 +210,7 @@ class World:
     def _publisher(self, process):
         choice = self.story.choices[min(self._publishers, len(self.story.choices) - 1)]
         self._publishers += 1
-        publishing = SimpleNamespace(
-            partition_by=choice.partition_by,
-            journal_retention_seconds=choice.retention_seconds,
-            publish_every_seconds=PUBLISH_EVERY.total_seconds(),
-        )
-        publisher = jobs.Publisher(
-            SimpleNamespace(lake=process.store.location, publishing=publishing, erasing=Erasing())
-        )
-        publisher._settings = replace(
-            publisher._settings,
-            parameters=Parameters(
-                descriptors="",
-                rows_per_group=choice.rows_per_group,
-                rows_per_file=choice.rows_per_file,
-                row_group_rows=choice.row_group_rows,
-                partition_by=choice.partition_by,
-            ),
-            limits=epochs.Limits(rows=choice.epoch_rows),
-        )
-        publisher._enough = replace(publisher._enough, rows=ENOUGH_ROWS)
-        return publisher
+        return publisher(process.store.location, choice)
 
     def _drop(self, role):
         process = self._processes.pop(role, None)
@@ -255,21 +227,7 @@ class World:
 
     def _ingest(self, process):
         self._check(process)
-        settings = IngestSettings(
-            service=Service(process.store.location.url, plaintext=True),
-            lake=process.store.location,
-            terms=api.Terms(
-                ("voice", "sms"), "queue", "durable", self.story.max_in_flight, ACK_TIMEOUT_SECONDS
-            ),
-            start=api.Start("oldest"),
-        )
-        rooms = subscribe.Subscribe(settings), subscribe.Journal(settings), subscribe.Ack(settings)
-        for member in self.story.members:
-            for group in rooms[0].process(member, Tracker()):
-                process.background()  # the acks of the group before, while this one waits
-                for journaled in rooms[1].process(group):
-                    rooms[2].process(journaled)
-        process.background()
+        ingest(process, self.story)
 
     def _ingest_and_stop(self, process):
         process.worker.stopping.set()
