@@ -6,7 +6,7 @@ from wgtwo_pipeline.cli.options import all_options, options_of
 from wgtwo_pipeline.cli.types import KINDS
 from wgtwo_pipeline.sandbox.options import OPTIONS as SANDBOX_OPTIONS
 
-ALL = {"sandbox", "run", "ingest", "publish", "query", "status", "audit", "erase", "completion"}
+ALL = {"sandbox", "run", "ingest", "publish", "query", "status", "audit", "erase", "register", "completion"}
 LAKE, INGEST = ALL - {"sandbox", "completion"}, {"run", "ingest"}
 
 # As the binding description of the command line has it: option, commands, default.
@@ -48,6 +48,7 @@ DESCRIBED = [
     ("all", {"erase"}, "false"),
     ("dry-run", {"erase"}, "false"),
     ("receipts", {"erase"}, "false"),
+    ("catalog", {"run", "register"}, None),
     ("fresh", {"query"}, "false"),
     ("format", {"query"}, "table"),
     ("output", {"query"}, None),
@@ -67,6 +68,7 @@ DESCRIBED = [
 ]
 OURS = {
     "client-secret-file": INGEST,
+    "compact": {"register"},
     "deep": {"audit"},
     "history": INGEST | {"sandbox"},
     "partition-by": {"run", "publish"},

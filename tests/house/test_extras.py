@@ -56,15 +56,17 @@ def test_ingest_and_publish_need_no_extra(service, without_extras, tmp_path):
         (("query",), "duckdb", "query"),
         (("audit", "--deep"), "duckdb", "query"),
         (("sandbox", "--address", "127.0.0.1:0"), "grpc_health", "sandbox"),
+        (("register",), "pyiceberg", "iceberg"),
+        (("run", "--for", "1s", "--endpoint", "localhost:1", "--catalog", "lake"), "pyiceberg", "iceberg"),
         (("run", "--for", "1s"), "grpc_health, grpc_reflection, duckdb, fsspec", "query,sandbox"),
     ],
-    ids=["query", "audit --deep", "sandbox", "run with a sandbox inside"],
+    ids=["query", "audit --deep", "sandbox", "register", "run --catalog", "run with a sandbox inside"],
 )
 def test_what_is_missing_is_named_with_what_to_type(without_extras, tmp_path, arguments, module, extra):
     """Exit code 2 and one sentence; `run` says it before it has done anything."""
     lake = tmp_path / "lake"
     options = () if arguments[0] == "sandbox" else ("--lake", lake)
-    if arguments[0] in ("query", "audit"):
+    if arguments[0] in ("query", "audit", "register"):
         lake.mkdir()
     refused = without_extras(*arguments, *options)
     assert refused.wait() == 2

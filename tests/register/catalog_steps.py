@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.parquet as pq
 from wgtwo_pipeline.errors import LakeError
-from wgtwo_pipeline.lake import history, iceberg
-from wgtwo_pipeline.register import register
+from wgtwo_pipeline.lake import compacted, history, iceberg
+from wgtwo_pipeline.register import log, register
 from wgtwo_pipeline.register.catalogs import open_target
 from wgtwo_pipeline.register.lake_catalog import LakeCatalog
 from wgtwo_pipeline.register.store_io import StoreIO
@@ -80,7 +80,7 @@ class SteppedStore:
 
 def bring_up(store):
     """One registrar, from its start to its end."""
-    return register.bring_up(store, open_target("lake", store))
+    return register.bring_up(store, open_target("lake", store), history.load(store))
 
 
 def stopped(store, at, what, others=None, work=bring_up):
@@ -129,10 +129,11 @@ def _wrong_of(store, name):
         except Exception as error:
             yield f"{name} v{number} cannot be read: {error!r}"
             continue
-        keys = [StoreIO(store).key(entry.file_path) for entry in shown]
+        shown = list(expanded(store, name, through, shown))
+        keys = [key for key, _ in shown]
         if len(keys) != len(set(keys)):
             yield f"{name} v{number} shows a file twice"
-        if dict(zip(keys, (entry.record_count for entry in shown), strict=True)) != rows:
+        if dict(shown) != rows:
             yield f"{name} v{number} says epoch {through} and shows {sorted(keys)}"
     last = history.load(store).committed
     if through != last:
@@ -141,6 +142,29 @@ def _wrong_of(store, name):
     hints = [int(bytes(store.read(key))) for key in store.keys(iceberg.ROOT) if key == hint]
     if not set(hints) <= set(numbers):
         yield f"{name}: the hint points to a version that is not there"
+
+
+def expanded(store, name, through, shown):
+    """Keys and rows of the plain files that entries show, by themselves or as parts of closed days."""
+    past, locations = history.load(store), StoreIO(store)
+    rows = {file.key: file.rows for _, file in published(store)[name]}
+    by_day = {}
+    for entry in shown:
+        by_day.setdefault(log.day_of(locations.key(entry.file_path)), []).append(entry)
+    for day, of_day in by_day.items():
+        files = log.day_files(store, past, name, day, through)
+        parts = compacted.stand_for([locations.key(entry.file_path) for entry in of_day], files)
+        for entry in of_day:
+            key = locations.key(entry.file_path)
+            if compacted.PartPath.parse(key) is None:
+                yield key, entry.record_count
+                continue
+            part = (parts or {}).get(key)
+            if part is None or sum(rows[each] for each in part.keys) != entry.record_count:
+                yield f"{key} stands for nothing", entry.record_count
+            else:
+                store.read(key)
+                yield from ((each, rows[each]) for each in part.keys)
 
 
 def entries(table):

@@ -186,7 +186,7 @@ MUTANTS = (
 @pytest.mark.parametrize("plant", MUTANTS, ids=lambda plant: plant.__name__)
 def test_planted_bugs_are_found(empty, monkeypatch, plant):
     """Each of them is shown by some stop at some effect."""
-    monkeypatch.setattr(register, "_ATTEMPTS", 5)
+    monkeypatch.setattr(tables, "ATTEMPTS", 5)
     waiting = lake(empty, known=False)
     plant(monkeypatch)
     ways = itertools.product(("others before", "kill after", "lose after"), (False, True))

@@ -14,7 +14,7 @@ from catalog_steps import in_order, rows_of
 from pyiceberg.catalog import load_catalog
 from pyiceberg.utils.config import Config
 from wgtwo_pipeline.errors import CatalogError
-from wgtwo_pipeline.lake import iceberg
+from wgtwo_pipeline.lake import history, iceberg
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation
 from wgtwo_pipeline.register import register
@@ -47,7 +47,7 @@ def plain(store, name):
 def test_tables_stand_in_its_namespace(warehouse, tmp_path):
     """`--catalog NAME`: the tables are `wgtwo.<table>` there, with the lake's files; the lake itself gets none."""
     store = lake(tmp_path / "lake")
-    register.bring_up(store, open_target("ware", store))
+    register.bring_up(store, open_target("ware", store), history.load(store))
     assert set(load_catalog("ware").list_tables("wgtwo")) == {
         ("wgtwo", name) for name in ("sms", "voice", "handset_change_v1")
     }
@@ -61,10 +61,10 @@ def test_tables_stand_in_its_namespace(warehouse, tmp_path):
 def test_two_lakes_do_not_mix(warehouse, tmp_path):
     """A table that shows another lake is left alone, with the fix; a namespace of its own is one."""
     one, other = lake(tmp_path / "one"), lake(tmp_path / "other")
-    register.bring_up(one, open_target("ware", one))
+    register.bring_up(one, open_target("ware", one), history.load(one))
     with pytest.raises(CatalogError, match=r"shows the lake .*/one, not .*/other: name another namespace"):
-        register.bring_up(other, open_target("ware", other))
-    register.bring_up(other, open_target("ware.other", other))
+        register.bring_up(other, open_target("ware", other), history.load(other))
+    register.bring_up(other, open_target("ware.other", other), history.load(other))
     assert rows_of(load_catalog("ware").load_table("other.sms")) == plain(other, "sms")
 
 
@@ -78,7 +78,7 @@ def test_a_name_that_is_not_configured(tmp_path, monkeypatch):
 def test_many_registrars_at_once(warehouse, tmp_path):
     """However many start at one moment, each file is shown once."""
     store = lake(tmp_path / "lake")
-    register.bring_up(store, open_target("ware", store))
+    register.bring_up(store, open_target("ware", store), history.load(store))
     for epoch in range(3, 6):
         lakes.journal(store, *(lakes.sms(10 * epoch + n, lakes.at(n, day=epoch)) for n in range(2)))
         lakes.publish(store)
@@ -87,7 +87,7 @@ def test_many_registrars_at_once(warehouse, tmp_path):
         def work(together=together):
             target = open_target("ware", store)
             together.wait()
-            register.bring_up(store, target)
+            register.bring_up(store, target, history.load(store))
 
         threads = [threading.Thread(target=work) for _ in range(3)]
         for thread in threads:
@@ -101,7 +101,7 @@ def test_a_slow_registrar_does_not_set_the_number_back(warehouse, tmp_path, monk
     """One that had nothing to show for its epochs, and is late, must not hide that others went on."""
     store = lake(tmp_path / "lake")
     target = open_target("ware", store)
-    register.bring_up(store, target)
+    register.bring_up(store, target, history.load(store))
     lakes.journal(store, lakes.voice(77, lakes.at(7)))
     lakes.publish(store)  # epoch 3: nothing for sms
     say = register._say
@@ -112,11 +112,11 @@ def test_a_slow_registrar_does_not_set_the_number_back(warehouse, tmp_path, monk
             monkeypatch.setattr(register, "_say", say)
             lakes.journal(store, lakes.sms(99, lakes.at(9)))
             lakes.publish(store)
-            register.bring_up(store, open_target("ware", store))
+            register.bring_up(store, open_target("ware", store), history.load(store))
 
     monkeypatch.setattr(register, "_say", late)
-    register.bring_up(store, target)
-    register.bring_up(store, target)
+    register.bring_up(store, target, history.load(store))
+    register.bring_up(store, target, history.load(store))
     found = load_catalog("ware").load_table("wgtwo.sms")
     assert found.properties[iceberg.REGISTERED_THROUGH] == "4"
     assert rows_of(found) == plain(store, "sms")

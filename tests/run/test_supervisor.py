@@ -256,6 +256,36 @@ def test_a_killed_publisher_is_made_up_for_when_stopping(world, supervisor):
     assert world.log[-2:] == ["stop publisher", "join publisher"]
 
 
+@pytest.fixture
+def registering(world):
+    """A supervisor that keeps a catalog, too."""
+    with Supervisor(config(catalog="lake")) as made:
+        made.start_publisher()
+        made.start_registrar()
+        made.start_members(SERVICE)
+        yield made
+
+
+def test_a_catalog_is_brought_up_last(world, registering):
+    """The registrar is asked to stop when the last epoch is committed, so that it registers that, too."""
+    watch_for(world, registering, 1)
+    assert world.log[-4:] == ["stop publisher", "join publisher", "stop registrar", "join registrar"]
+
+
+def test_a_registrar_is_never_in_the_way(world, registering, caplog):
+    """Where it gives up it is started again; the others go on, and the run ends well."""
+
+    def give_up(step):
+        registrar = world.named("registrar")[-1]
+        registrar.facts, registrar.exit_code = {"error": "no such catalog", "exit_code": 1}, 1
+
+    watch_for(world, registering, 200, give_up)
+    assert len(world.named("registrar")) > 2
+    assert [len(world.named(name)) for name in ("publisher", "member-0")] == [1, 1]
+    assert "registrar ended with 1 (no such catalog); starting it again in 1 s" in caplog.text
+    assert "registrar ended with 1 (no such catalog); register does the rest" in caplog.text
+
+
 def test_a_sandbox_that_does_not_start_is_told(world):
     """After two minutes, or as soon as it has ended."""
     with pytest.raises(PipelineError, match="wgtwo-pipeline sandbox"), Supervisor(config()) as made:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from wgtwo_pipeline.ask import erased
+from wgtwo_pipeline.ask import registered as catalogs
 from wgtwo_pipeline.ask.erased import Erased
 from wgtwo_pipeline.ask.holdings import Holding, of_tables
 from wgtwo_pipeline.ask.render import duration, size, text_table
@@ -54,6 +55,8 @@ class Status:
     unreadable: tuple[Unreadable, ...]
     gaps: tuple[positions.Gap, ...]
     erased: Erased
+    registered: catalogs.Registered | None = None
+    """None where the lake has no catalog of its own."""
 
     @property
     def newest_at(self) -> datetime | None:
@@ -94,6 +97,7 @@ def collect(store: Store, *, erases: bool = True) -> Status:
         unreadable=tuple(past.unreadable.values()),
         gaps=tuple(positions.gaps(store)),
         erased=erased.collect(store, past, done, is_off=not erases),
+        registered=catalogs.collect(store, held, past.committed),
     )
 
 
@@ -154,6 +158,7 @@ def to_json(found: Status) -> dict[str, Any]:
         "journal": {**asdict(found.journal), "oldest_at": _iso(found.journal.oldest_at)},
         "retained": asdict(found.retained),
         "erasures": found.erased.to_json(),
+        "registered": found.registered.to_json() if found.registered else None,
         "unreadable_segments": [asdict(segment) for segment in found.unreadable],
         "gaps": [
             {"subscription": gap.subscription, "from": iso(gap.start), "to": iso(gap.end)}
@@ -189,6 +194,7 @@ def to_text(found: Status) -> Iterator[str]:
     copies = f"{found.retained.objects:,} objects with published deliveries ({size(found.retained.bytes)})"
     rows += [("retained", copies)]
     rows += [("erasures", text) for text in erased.to_text(found.erased, found.at)]
+    rows += [("iceberg", str(found.registered))] if found.registered else []
     for label, text in rows:
         yield f"{label:<11} {text}"
     yield from erased.loud(found.erased)

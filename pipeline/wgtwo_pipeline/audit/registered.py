@@ -6,6 +6,7 @@ Reads the metadata as the format's specification says, with nothing of the code 
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import fastavro
@@ -15,8 +16,9 @@ from wgtwo_pipeline.audit.epochs import Ledger, epoch_of
 from wgtwo_pipeline.audit.findings import Findings
 from wgtwo_pipeline.errors import CorruptError, NotFoundError
 from wgtwo_pipeline.lake import iceberg
+from wgtwo_pipeline.lake.compacted import PartPath, stand_for
 from wgtwo_pipeline.lake.iceberg import Standing
-from wgtwo_pipeline.lake.layout import QUARANTINE
+from wgtwo_pipeline.lake.layout import QUARANTINE, FilePath
 from wgtwo_pipeline.lake.manifest import manifest_key
 from wgtwo_pipeline.lake.store import Store
 
@@ -45,7 +47,7 @@ def check(store: Store, findings: Findings, ledger: Ledger) -> None:
         except (ValueError, KeyError, TypeError, EOFError, CorruptError, NotFoundError) as error:
             findings.add("unreadable", where, f"what it refers to cannot be read: {error!r}")
             continue
-        _check_files(findings, ledger, where, standing, entries)
+        _check_files(store, findings, ledger, where, standing, entries)
         _check_bounds(findings, where, standing, entries)
         findings.proved["registered_files"] += len(entries)
 
@@ -61,13 +63,13 @@ def _check_epoch(store: Store, findings: Findings, ledger: Ledger, where: str, s
 
 
 def _check_files(
-    findings: Findings, ledger: Ledger, where: str, standing: Standing, entries: list[Entry]
+    store: Store, findings: Findings, ledger: Ledger, where: str, standing: Standing, entries: list[Entry]
 ) -> None:
     through = min(standing.registered_through, ledger.committed)
     files = ledger.files.filter(pc.equal(ledger.files["table"], standing.table)).to_pylist()
     expected = {file["key"]: file for file in files if (epoch_of(file["key"]) or 0) <= through}
-    shown: set[str] = set()
-    for entry in entries:
+    shown = _check_parts(store, findings, where, standing, entries, expected)
+    for entry in (entry for entry in entries if PartPath.parse(entry.key) is None):
         file = expected.get(entry.key)
         if entry.key in shown:
             findings.add("wrong_catalog", where, f"shows {entry.key} twice")
@@ -82,6 +84,43 @@ def _check_files(
         shown.add(entry.key)
     for key in sorted(expected.keys() - shown):
         findings.add("wrong_catalog", where, f"does not show {key}")
+
+
+def _check_parts(
+    store: Store,
+    findings: Findings,
+    where: str,
+    standing: Standing,
+    entries: list[Entry],
+    expected: dict[str, dict[str, Any]],
+) -> set[str]:
+    """Each part is there, and has the rows of the plain files that it stands for; returns those."""
+    parts = {entry.key: entry for entry in entries if PartPath.parse(entry.key)}
+    sizes = {info.key: info.size for info in iceberg.objects(store, standing.table, "data")} if parts else {}
+    covered: set[str] = set()
+    for day in sorted({path.day for path in map(PartPath.parse, parts) if path}):
+        files = sorted(
+            (epoch_of(key) or 0, key, file) for key, file in expected.items() if file["date"] == day
+        )
+        of_day = [entry.key for entry in entries if _day(entry.key) == day]
+        found = stand_for(of_day, [(key, file["bytes"]) for _, key, file in files])
+        if found is None:
+            findings.add(
+                "wrong_catalog", where, f"the parts of {day} stand for other files than its plain ones"
+            )
+        for key, part in (found or {}).items():
+            rows = sum(expected[each]["rows"] for each in part.keys)
+            said = parts[key]
+            what = f"says that {key} has {said.rows:,} rows and {said.bytes:,} bytes, not {rows:,} and "
+            right = (said.rows, said.bytes) == (rows, sizes.get(key))
+            findings.expect(right, "wrong_catalog", where, f"{what}{sizes.get(key, 0):,}")
+            covered.update(part.keys)
+    return covered
+
+
+def _day(key: str) -> date | None:
+    path = FilePath.parse(key) or PartPath.parse(key)
+    return path.day if path else None
 
 
 def _check_bounds(findings: Findings, where: str, standing: Standing, entries: list[Entry]) -> None:

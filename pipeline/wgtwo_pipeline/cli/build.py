@@ -37,7 +37,7 @@ def build_reading(settings: Settings) -> Reading:
     """What `query` and `status` were asked for; ConfigurationError names what cannot work."""
     sql = settings["sql"] if settings.command == "query" else None
     return Reading(
-        lake=_lake(settings),
+        lake=lake_of(settings),
         sql=sql,
         fresh=settings["fresh"],
         format=settings["format"],
@@ -49,7 +49,7 @@ def build_reading(settings: Settings) -> Reading:
 
 def build_auditing(settings: Settings) -> Auditing:
     """What `audit` was asked for; ConfigurationError names what cannot work."""
-    return Auditing(_lake(settings), settings["deep"], settings["json"], settings["erase-within"])
+    return Auditing(lake_of(settings), settings["deep"], settings["json"], settings["erase-within"])
 
 
 def build(settings: Settings) -> Config:
@@ -58,7 +58,7 @@ def build(settings: Settings) -> Config:
     service = _service(settings) if settings.command in ("run", "ingest") else None
     return Config(
         command=settings.command,
-        lake=_lake(settings),
+        lake=lake_of(settings),
         service=service,
         transport=settings["transport"],
         subscription=_subscription(settings),
@@ -68,6 +68,7 @@ def build(settings: Settings) -> Config:
         log_format=settings["log-format"],
         log_level=settings["log-level"],
         erasing=_erasing(settings),
+        catalog=settings["catalog"] if settings.command == "run" else None,
     )
 
 
@@ -112,7 +113,8 @@ def _with_options(message: str, settings: Settings) -> str:
     return re.sub(r"\w+", named, message)
 
 
-def _lake(settings: Settings) -> LakeLocation:
+def lake_of(settings: Settings) -> LakeLocation:
+    """Which lake was named."""
     url = settings["lake"]
     if not url.startswith("s3://"):
         refuse_unused(settings, ("s3-endpoint", "s3-region"), "works only with --lake s3://bucket/prefix")

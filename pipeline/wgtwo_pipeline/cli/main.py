@@ -25,6 +25,7 @@ from click.shell_completion import shell_complete
 from wgtwo_pipeline import extras, logs
 from wgtwo_pipeline.cli.build import build, build_auditing, build_reading, build_sandbox
 from wgtwo_pipeline.cli.build_erase import build_erasing
+from wgtwo_pipeline.cli.build_register import build_registering
 from wgtwo_pipeline.cli.command import HELP_SETTINGS, PROGRAM, Command, Context, show_help
 from wgtwo_pipeline.cli.types import KINDS, nearest
 from wgtwo_pipeline.errors import ConfigurationError, PipelineError
@@ -59,6 +60,10 @@ COMMANDS: Final = (
             "wgtwo_pipeline.run.erasing:erase",
             note="Revocations that were published are always obeyed first. A phone number is never given as an "
             "argument: others could see it."),
+    Command("register", "bring the Iceberg tables up to what is published", build_registering,
+            "wgtwo_pipeline.register.register:register",
+            note="Run it again whenever you like; `run --catalog lake` does so by itself. How to open the tables: "
+            "docs/iceberg.md."),
     Command("completion", "print what makes a shell complete commands, options and their values",
             lambda settings: settings["shell"], "wgtwo_pipeline.cli.completion:completion",
             word=click.Argument(["shell"], type=replace(KINDS["choice"], choices=SHELLS), metavar="|".join(SHELLS)),

@@ -23,7 +23,7 @@ from wgtwo_pipeline.sandbox.options import OPTIONS as SANDBOX_OPTIONS
 
 INGEST: Final = ("run", "ingest")
 FLOWS: Final = ("run", "ingest", "publish", "erase")
-LAKE: Final = ("run", "ingest", "publish", "query", "status", "audit", "erase")
+LAKE: Final = ("run", "ingest", "publish", "query", "status", "audit", "erase", "register")
 EVERY: Final = ()
 
 
@@ -199,6 +199,13 @@ SECTIONS: Final = (
         Option("all", ("erase",), "flag", "false", "with --tenant: everybody's events"),
         Option("dry-run", ("erase",), "flag", "false", "only say what would be erased; nothing is changed"),
         Option("receipts", ("erase",), "flag", "false", "show what has been erased so far"),
+    )),
+    Section("Catalog", (
+        Option("catalog", ("run", "register"), "str", None,
+               "keep Iceberg tables: lake for the lake as its own catalog, which register does anyway, "
+               "or NAME[.NAMESPACE] of .pyiceberg.yaml", form="lake|NAME"),
+        Option("compact", ("register",), "flag", "false",
+               "show closed days by few files under iceberg/; the plain files stay as they are"),
     )),
     Section("Depth", (
         Option("deep", ("audit",), "flag", "false", "read all rows and segments, not only manifests and footers"),

@@ -29,6 +29,13 @@ def encode(
 
     `codecs` is one for all columns, or one by each leaf column's path.
     """
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows, sink, row_group_size=row_group_rows, **options(rows, codecs, level))
+    return sink.getvalue()
+
+
+def options(rows: pa.Table, codecs: str | Mapping[str, str] = _CODECS[0], level: int = 1) -> dict[str, Any]:
+    """How `encode` tells pyarrow to write such rows, for who writes them piece by piece."""
     repeating = [name for name in rows.column_names if _repeats(rows[name])]
     plain = [name for name in rows.column_names if name not in repeating]
     deltas = {name: "DELTA_BINARY_PACKED" for name in plain if pa.types.is_temporal(rows[name].type)}
@@ -37,17 +44,12 @@ def encode(
     levels: Any = level
     if not isinstance(codecs, str):
         levels = {path: level for path, codec in codecs.items() if codec != "snappy"}  # which has none
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        rows,
-        sink,
-        row_group_size=row_group_rows,
-        compression=codecs,
-        compression_level=levels,
-        use_dictionary=repeating,
-        column_encoding=deltas,
-    )
-    return sink.getvalue()
+    return {
+        "compression": codecs,
+        "compression_level": levels,
+        "use_dictionary": repeating,
+        "column_encoding": deltas,
+    }
 
 
 def reencode(old: Any, rows: pa.Table, metadata: Mapping[str, str]) -> pa.Buffer:

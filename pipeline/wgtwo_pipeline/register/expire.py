@@ -16,6 +16,7 @@ from pyiceberg.table.update.snapshot import ExpireSnapshots
 
 from wgtwo_pipeline.lake import iceberg
 from wgtwo_pipeline.lake.store import Store
+from wgtwo_pipeline.register import tables
 from wgtwo_pipeline.register.catalogs import Target
 from wgtwo_pipeline.register.lake_catalog import version_of
 from wgtwo_pipeline.register.store_io import StoreIO
@@ -84,6 +85,9 @@ def _unreferred(store: Store, target: Target, name: str, before: datetime) -> It
     for info in iceberg.objects(store, name, "metadata"):
         if info.modified < before and info.key not in kept:
             yield info.key
+    parts = [info for info in iceberg.objects(store, name, "data") if info.modified < before]
+    shown = {locations.key(file) for file in tables.ever_shown(table)} if parts else set()
+    yield from (info.key for info in parts if info.key not in shown)
 
 
 def _last(table: Table) -> datetime:

@@ -6,6 +6,7 @@ from datetime import date
 
 from wgtwo_pipeline.errors import CorruptError
 from wgtwo_pipeline.lake import layout
+from wgtwo_pipeline.lake.compacted import PartPath
 from wgtwo_pipeline.lake.history import History
 from wgtwo_pipeline.lake.layout import QUARANTINE, FilePath
 from wgtwo_pipeline.lake.store import Store
@@ -49,6 +50,22 @@ def read(store: Store, past: History, after: int = 0) -> Log:
     for files in log.files.values():
         files.sort()
     return log
+
+
+def day_files(store: Store, past: History, table: str, day: date, through: int) -> list[tuple[str, int]]:
+    """Key and bytes (as published) of a day's files of the epochs up to `through`, in the log's order."""
+    files = [(epoch_of(file.key), file.key, file.bytes) for file in past.files(store, table, day)]
+    return [(key, size) for epoch, key, size in sorted(files) if epoch <= through]
+
+
+def day_of(key: str) -> date:
+    """The day that a file or a part belongs to."""
+    path = FilePath.parse(key) or PartPath.parse(key)
+    if path is None:
+        raise CorruptError(
+            f"the catalog shows {key}, which is no file of this lake: delete iceberg/ and register again"
+        )
+    return path.day
 
 
 def epoch_of(key: str) -> int:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pyarrow.parquet as pq
 from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
@@ -23,15 +24,15 @@ from wgtwo_pipeline.lake.iceberg import location
 from wgtwo_pipeline.lake.layout import QUARANTINE
 from wgtwo_pipeline.lake.open import open_to_read
 from wgtwo_pipeline.lake.store import Store
-from wgtwo_pipeline.register import log, tables
+from wgtwo_pipeline.register import compact, log, tables
 from wgtwo_pipeline.register.catalogs import Target, open_target, telling
+from wgtwo_pipeline.register.expire import expire
 from wgtwo_pipeline.register.settings import Registering
 
 _LOG = logging.getLogger(__name__)
 
 FILES_PER_COMMIT = 2_000
 """Bounds memory: footers are held until the commit."""
-_ATTEMPTS = 100
 _READ_AT_ONCE = 16
 
 
@@ -48,27 +49,53 @@ def register(registering: Registering) -> int:
     """Brings every table up to the log; prints what was done. Blocks. Raises LakeError or CatalogError."""
     store = open_to_read(registering.lake)
     store.check()
-    done = bring_up(store, open_target(registering.catalog, store))
+    target, past = open_target(registering.catalog, store), history.load(store)
+    done = bring_up(store, target, past)
     _LOG.info("registered %d files; %d tables show the epochs up to %d", done.files, done.tables, done.epoch)
+    if registering.compact:
+        days = sum(compact.compact(store, target, past, name, datetime.now(UTC)) for name in _names(past))
+        _LOG.info("compacted %d days of tables", days)
     return 0
 
 
-def bring_up(store: Store, target: Target) -> Registered:
+class Registrar:
+    """Brings the tables up again and again; looks at them only when something was committed since the last time."""
+
+    def __init__(self, store: Store, catalog: str) -> None:
+        self._store, self._catalog = store, catalog
+        self._past: history.History | None = None
+        self._done: Registered | None = None
+
+    def bring_up(self) -> Registered:
+        """What the tables show now. Raises LakeError or CatalogError; the next call tries again."""
+        self._past = history.load(self._store, self._past)
+        if self._done is None or self._done.epoch != self._past.committed:
+            self._done = bring_up(self._store, open_target(self._catalog, self._store), self._past)
+        return self._done
+
+
+def bring_up(store: Store, target: Target, past: history.History) -> Registered:
     """Shows in every table what is committed by now. Idempotent; any number may do it at once."""
     with telling(target.name):
-        past = history.load(store)
-        counts = past.totals.tables.items()
-        names = sorted(name for name, count in counts if count.published and name != QUARANTINE)
+        names = _names(past)
         found = {name: target.load(name) for name in names}
         after = min((_through(table)[0] for table in found.values()), default=past.committed)
         entries = log.read(store, past, after)
         files = sum(_bring_up_table(store, target, name, entries) for name in names)
+        for name in names:
+            expire(store, target, name, datetime.now(UTC))
         return Registered(past.committed, len(names), files)
+
+
+def _names(past: history.History) -> list[str]:
+    """The tables that have files."""
+    counts = past.totals.tables.items()
+    return sorted(name for name, count in counts if count.published and name != QUARANTINE)
 
 
 def _bring_up_table(store: Store, target: Target, name: str, entries: log.Log) -> int:
     files = 0
-    for _ in range(_ATTEMPTS):
+    for _ in range(tables.ATTEMPTS):
         table = target.load(name)
         step = plan(entries, name, _through(table))
         if step is None:
@@ -164,15 +191,7 @@ def _say(transaction: Transaction, table: Table, step: Step) -> None:
 
 def _entries(table: Table, locations: set[str]) -> list[DataFile]:
     """The table's entries of these files."""
-    snapshot = table.current_snapshot()
-    if not locations or snapshot is None:
-        return []
-    return [
-        entry.data_file
-        for manifest in snapshot.manifests(table.io)
-        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True)
-        if entry.data_file.file_path in locations
-    ]
+    return [file for file in tables.entries(table) if file.file_path in locations] if locations else []
 
 
 def _through(table: Table | None) -> tuple[int, int]:

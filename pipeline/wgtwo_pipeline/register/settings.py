@@ -10,9 +10,8 @@ LAKE = "lake"
 
 @dataclass(frozen=True)
 class Registering:
-    """What `register` is asked for: which lake, in which catalog (`lake`, or NAME[.NAMESPACE] of pyiceberg's
-    configuration), and whether to compact closed days.
-    """
+    """What `register` is asked for: which lake, in which catalog (`lake`, or NAME[.NAMESPACE] of pyiceberg's), and
+    whether to compact closed days, which only the lake's own catalog can."""
 
     lake: LakeLocation
     catalog: str = LAKE

@@ -1,6 +1,6 @@
 """What a registered table looks like: its columns, its partition, its properties, and how a file is described."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import pyarrow as pa
@@ -21,6 +21,9 @@ from pyiceberg.transforms import IdentityTransform
 from pyiceberg.typedef import Identifier
 
 PARTITION: Final = "date"
+ATTEMPTS: Final = 100
+"""So often a table may be changed by others between reading and committing it."""
+
 _BOUNDED: Final = ("timestamp", "date", "sequence")
 _PROPERTIES: Final = {
     "format-version": "2",
@@ -60,6 +63,28 @@ def create(catalog: Catalog, identifier: Identifier, columns: pa.Schema, extra: 
         partition_spec=PartitionSpec(PartitionField(source, 1000, IdentityTransform(), PARTITION)),
         properties=properties,
     )
+
+
+def entries(table: Table) -> Iterator[DataFile]:
+    """The files that the table shows."""
+    snapshot = table.current_snapshot()
+    for manifest in snapshot.manifests(table.io) if snapshot else ():
+        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
+            yield entry.data_file
+
+
+def ever_shown(table: Table) -> set[str]:
+    """The locations of the files that any of its snapshots shows."""
+    manifests = {
+        manifest.manifest_path: manifest
+        for snapshot in table.snapshots()
+        for manifest in snapshot.manifests(table.io)
+    }
+    return {
+        entry.data_file.file_path
+        for manifest in manifests.values()
+        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True)
+    }
 
 
 def columns(footers: Iterable[pq.FileMetaData], known: Iterable[str] = ()) -> pa.Schema:

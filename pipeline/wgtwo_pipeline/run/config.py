@@ -50,6 +50,8 @@ class Config:
     log_format: str
     log_level: str
     erasing: Erasing = field(default_factory=Erasing)
+    catalog: str | None = None
+    """The Iceberg catalog that `run` keeps up with what is published; None for none."""
 
     def child_environment(self) -> dict[str, str]:
         """The variables that a child process needs besides the configuration: the secret, if there is one."""

@@ -41,11 +41,15 @@ def run(config: Config) -> int:
     """
     if config.service is None:
         extras.require("sandbox", "query")  # what it ends with, too, before it begins
+    if config.catalog:
+        extras.require("iceberg")
     config = _prepared(config)
     with Supervisor(config) as supervisor:
         service = config.service or supervisor.start_sandbox()
         supervisor.start_publisher()
         supervisor.start_erasing()
+        if config.catalog:
+            supervisor.start_registrar()
         supervisor.start_members(service)
         supervisor.watch()
     if config.service is None:
@@ -122,6 +126,7 @@ class Supervisor:
         self._sandbox: Child | None = None
         self._publisher: Child | None = None
         self._erasing: Erasing | None = None
+        self._registrar: Child | None = None
         self._members: list[Child] = []
         self._ended = total(())  # what children counted that have been replaced
         self._published = 0
@@ -172,6 +177,10 @@ class Supervisor:
     def start_erasing(self) -> None:
         """Starts looking for revocations now and then, and obeying them."""
         self._erasing = Erasing(self._config)
+
+    def start_registrar(self) -> None:
+        """Starts keeping a catalog up with what is published. Whatever becomes of it, nothing else ends with it."""
+        self._registrar = Child("registrar", works.register, self._config)
 
     def start_members(self, service: Service) -> None:
         """Starts a process for each stream: in one, the in-process runner would let them take turns.
@@ -225,6 +234,7 @@ class Supervisor:
             self._erasing.end(
                 once_more=self._sandbox is not None
             )  # so that the closing table shows what it does
+        self._end_registrar()
         counts = self._counts()
         self._end([child for child in (self._sandbox,) if child])
         if self._remote:
@@ -248,6 +258,19 @@ class Supervisor:
                     "Start again to go on"
                 )
 
+    def _end_registrar(self) -> None:
+        """What was published last is registered; if not, that is no failure of the run: the next one does it."""
+        registrar = self._registrar
+        if registrar is None:
+            return
+        registrar.stop()
+        registrar.join()
+        registrar.sweep()
+        if registrar.exit_code:
+            _LOG.error(
+                "registrar ended with %s%s; register does the rest", registrar.exit_code, _said(registrar)
+            )
+
     def _restart_the_dead(self) -> None:
         """A child that gave up ends everything; one that was killed is started again, ever less often."""
         for place, child in enumerate(self._members):
@@ -258,6 +281,10 @@ class Supervisor:
         if publisher and not publisher.running and self._may_restart(publisher):
             self.start_publisher()
             publisher.close()
+        registrar = self._registrar
+        if registrar and not registrar.running and self._may_restart(registrar, ends_all=False):
+            self.start_registrar()
+            registrar.close()
         if self._sandbox and not self._sandbox.running:
             raise PipelineError("the embedded sandbox died; start again, the lake is intact")
 
@@ -265,15 +292,19 @@ class Supervisor:
         self._ended = {**total((self._ended, child.facts)), "oldest_unacked_seconds": 0.0}
         child.close()
 
-    def _may_restart(self, child: Child) -> bool:
+    def _may_restart(self, child: Child, *, ends_all: bool = True) -> bool:
         child.poll()
-        works.check(child.facts)
+        if ends_all:
+            works.check(child.facts)
         at, wait = self._restarts.get(child.name, (0.0, _RESTART_SECONDS[0]))
         if not at:
             child.sweep()
             if child.age_seconds > _HEALTHY_SECONDS:
                 wait = _RESTART_SECONDS[0]
-            _LOG.error("%s ended with %s; starting it again in %.0f s", child.name, child.exit_code, wait)
+            why = "" if ends_all else _said(child)
+            _LOG.error(
+                "%s ended with %s%s; starting it again in %.0f s", child.name, child.exit_code, why, wait
+            )
             self._restarts[child.name] = (time.monotonic() + wait, wait)
             return False
         if time.monotonic() < at:
@@ -292,7 +323,8 @@ class Supervisor:
 
     def _children(self) -> list[Child]:
         erasing = self._erasing.children if self._erasing else ()
-        return [*self._members, *(child for child in (self._publisher, self._sandbox) if child), *erasing]
+        others = (self._publisher, self._registrar, self._sandbox)
+        return [*self._members, *(child for child in others if child), *erasing]
 
     def _counts(self) -> dict[str, float]:
         counts = total([self._ended, *(child.facts for child in self._members)])
@@ -308,3 +340,7 @@ class Supervisor:
             raise KeyboardInterrupt
         self._stopping = True
         _LOG.info("%s: finishing what was received; once more to stop at once", signal.Signals(number).name)
+
+
+def _said(child: Child) -> str:
+    return f" ({child.facts['error']})" if "error" in child.facts else ""

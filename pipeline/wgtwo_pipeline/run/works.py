@@ -17,6 +17,8 @@ _LOG = logging.getLogger(__name__)
 _LOOK_SECONDS, _RETRY_SECONDS = 10.0, 60.0
 """How often the journal is listed at most, to see whether what waits is worth an epoch: at full speed that takes
 longer to come. And how soon a failed publication is tried again."""
+_REGISTER_SECONDS = 30.0
+"""The longest time between two looks whether something was committed: one listing each."""
 
 SANDBOX = Service("127.0.0.1:0", plaintext=True)
 
@@ -84,6 +86,28 @@ def erase(config: Config, lifeline: Lifeline) -> None:
                 return
     except (LakeError, JobError) as error:
         _LOG.error("erasing failed and will be tried again: %s", error)
+
+
+def register(config: Config, lifeline: Lifeline) -> None:
+    """Brings a catalog up to what is committed, again and again; asked to stop, once more and for the last time.
+
+    Never in the way: whatever goes wrong is logged and tried again, with the events safe in the tables' files.
+    """
+    from wgtwo_pipeline.register.register import Registrar
+
+    assert config.catalog is not None, "the supervisor starts no registrar without one"
+    registrar = Registrar(open_store(config.lake), config.catalog)
+    pause = min(max(config.publishing.publish_every_seconds / 10, 1.0), _REGISTER_SECONDS)
+    while True:
+        final = lifeline.stopping.is_set()
+        try:
+            lifeline.report(registered=registrar.bring_up().epoch)
+        except PipelineError as error:
+            when = "next time" if final else "again"
+            _LOG.error("registering failed and will be tried %s: %s", when, error)
+        if final:
+            return
+        lifeline.stopping.wait(pause)
 
 
 def sandbox(config: Config, lifeline: Lifeline, settings: SandboxSettings) -> None:

@@ -66,7 +66,7 @@ def test_the_json_says_everything(store, run):
             "erased",
         ),
         *("newest_at", "tables", "quarantine", "subscriptions", "open_epoch", "journal", "retained", "gaps"),
-        *("unreadable", "unreadable_segments", "erasures"),
+        *("unreadable", "unreadable_segments", "erasures", "registered"),
     }
 
 
