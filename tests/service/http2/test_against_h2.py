@@ -4,7 +4,7 @@ import h2.config
 import h2.connection
 import h2.events
 import h2.settings
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from peer import HEAD, REQUEST, TRAILERS, Told
 from wgtwo_pipeline.service.http2.connection import Http2
@@ -102,6 +102,9 @@ STEPS = st.one_of(
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(STEPS, max_size=60))
+@example(
+    [("request", 70_000, 0), ("settings", Setting.INITIAL_WINDOW_SIZE, 0)]
+)  # acknowledged before it is used
 def test_conversations_with_h2(steps):
     """Whatever happens in whatever order, both read the same, and both keep to the rules."""
     wire = Wire()

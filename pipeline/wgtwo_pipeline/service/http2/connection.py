@@ -305,6 +305,7 @@ class Http2:
                 raise ProtocolError(ErrorCode.PROTOCOL_ERROR, f"frames of {value} bytes")
         self.ready = True
         self._outbox.reply(frame(frames.SETTINGS, frames.ACK, 0, b""))
+        self._outbox.send_more()
 
     def _widen(self, number: int, more: int) -> None:
         """6.9."""

@@ -88,13 +88,15 @@ class Outbox:
         return True
 
     def resize_streams(self, window: int) -> None:
-        """The first window of streams, in retrospect, too: theirs may get negative. Raises ProtocolError (6.9.2)."""
+        """The first window of streams, in retrospect, too: theirs may get negative. Raises ProtocolError (6.9.2).
+
+        Nothing is sent before `send_more`: a server reckons with what it has set once that is acknowledged (6.5.3).
+        """
         if window > frames.MOST:
             raise ProtocolError(ErrorCode.FLOW_CONTROL_ERROR, f"a first window of {window} bytes")
         for unsent in self._unsent.values():
             unsent.window = _wider(unsent.window, window - self._first_window)
         self._first_window = window
-        self.send_more()
 
     def send_more(self) -> None:
         """Sends of the bodies what the windows allow, the oldest first."""
