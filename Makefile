@@ -23,10 +23,10 @@ sandbox: $(INSTALLED) ## serve made-up events on 127.0.0.1:50051, with a page on
 	$(BIN)/wgtwo-pipeline sandbox --admin-address 127.0.0.1:8080
 
 test: $(INSTALLED_DEV) ## run the tests that need nothing but Python
-	$(BIN)/python -m pytest -q -n 3 --dist loadfile -m "not heavy"
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not heavy"
 
 heavy: $(INSTALLED_HEAVY) tools ## run the tests with real S3, Spark, Flink, Prism, grpcurl, kills and chaos (Go, Java, Maven)
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m heavy --ignore tests/machines --durations 30
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m heavy --ignore tests/machines --durations 30
 
 machines: $(INSTALLED_DEV) ## run the commands as on other people's machines; prints a table of what each case showed (Linux)
 	$(BIN)/python -m pytest -q -n 2 tests/machines
