@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from erasures_seen import Erasures, account_of_copy, account_of_file
 
 _MARKER = re.compile(rb"ev-(\d{6})")
 _SEGMENT = re.compile(r"journal/([^/]+)/\d{4}-\d\d-\d\d/\d\d/\d{8}T\d{6}\.\d{6}Z-[0-9a-f]+-\d+-(\d+)\.arrow")
@@ -23,7 +24,7 @@ _TABLE = re.compile(r"tables/(\w+)/day=(\d{4}-\d\d-\d\d)(?:/hour=(\d\d))?/(\d{10
 _QUARANTINE = re.compile(r"quarantine/day=(\d{4}-\d\d-\d\d)/(\d{10})(?:-(\d{3}))?\.parquet")
 _RETAINED = re.compile(r"retained/(\d{10})-(\d{4})\.arrow")
 _CHECKPOINT = re.compile(r"checkpoints/(\d{10})\.parquet")
-_MARKED = {"voice": "call_id", "sms": "id", "handset_change_v1": "imsi"}
+_MARKED = {"voice": "call_id", "sms": "id", "consent_revoke": "service_id", "handset_change_v1": "imsi"}
 _TOTALS = ("received", "published", "duplicates", "quarantined", "erased")
 _HISTORY = timedelta(minutes=30)
 PUBLISH_EVERY = timedelta(seconds=60)
@@ -50,6 +51,8 @@ class Checker:
         self._put_again: set[str] = set()
         self._gaps: list[tuple[datetime, datetime]] = []
         self._acked: set[int] = set()
+        self.erasures = Erasures(self)
+        self.deleted: set[str] = set()
         self.must_be_due = False
         """Whether what is sealed now must be worth an epoch."""
 
@@ -59,6 +62,40 @@ class Checker:
     def _expect(self, holds, text):
         if not holds:
             self.violation(text)
+
+    # What erasures ask.
+
+    @property
+    def objects(self):
+        return self._objects
+
+    @property
+    def seals(self):
+        return self._seals
+
+    @property
+    def manifests(self):
+        return self._manifests
+
+    def event(self, number):
+        return self._emitted()[number]
+
+    def held(self):
+        """The numbers of the events in each file and copy that is there."""
+        found = {**self._rows, **self._retained}
+        return [(key, found[key]) for key in sorted(self._objects) if key in found]
+
+    def is_revoked(self, number):
+        """Whether an event's owner has revoked, up to its time or later, in a revocation that was received."""
+        event = self.event(number)
+        grace = 0 if event.table == "consent_revoke" else 300_000_000
+        return any(
+            event.timestamp_us <= each.timestamp_us + grace
+            for each in self._emitted().values()
+            if event.owner
+            and (each.table, each.owner) == ("consent_revoke", event.owner)
+            and any(each.number in numbers for numbers in self._segments.values())
+        )
 
     # What happens.
 
@@ -71,15 +108,34 @@ class Checker:
         self._ever[key], self._objects[key], self._put_at[key] = digest, data, now
         self._read(key, data)
 
+    def replaced(self, key, data, now):
+        """An object has other content: what it has lost must be erased."""
+        self._ever[key], self._objects[key] = hashlib.sha256(data).hexdigest(), data
+        if _RETAINED.fullmatch(key):
+            before, (metadata, after) = self._retained[key], self._numbers_of(key, data)
+            account = account_of_copy(metadata)
+            self._retained[key] = after
+        else:
+            marked = _MARKED.get(key.split("/")[1], "payload")
+            rows = pq.read_table(io.BytesIO(data), partitioning=None)[marked].to_pylist()
+            before, account = self._rows[key], account_of_file(data)
+            after = [_number(row if isinstance(row, bytes) else row.encode()) for row in rows]
+            self._rows[key] = after
+            for number in set(before) - set(after):
+                self._where.pop(number)
+        self.erasures.replaced(key, before, after, account)
+
     def refused(self, key):
         """Someone tried to put other content under a key that is taken."""
         shaped = key.startswith(
             ("lake.json", "tables/", "quarantine/", "retained/", "journal/", "descriptors/")
         )
-        self._expect(not shaped, f"{key}: a redo made other content")
+        erased = key in self.erasures.taken  # by somebody while this one was frozen
+        self._expect(not shaped or erased, f"{key}: a redo made other content")
 
     def delete(self, key, now):
         del self._objects[key]
+        self.deleted.add(key)
         if key.startswith("journal/"):
             covered = any(key in self._members(epoch) for epoch in self._manifests)
             self._expect(covered, f"{key} was deleted, no committed epoch covers it")
@@ -92,6 +148,8 @@ class Checker:
                 (other := _CHECKPOINT.fullmatch(each)) and other[1] > match[1] for each in self._objects
             )
             self._expect(newer, f"{key} was deleted, and it was the newest")
+        elif key.startswith("erasures/"):
+            self.erasures.deleted(key)
         else:
             self.violation(f"{key} was deleted")
 
@@ -127,7 +185,7 @@ class Checker:
     def finish(self, lost):
         """At the end: everything is somewhere, once."""
         for number, event in self._emitted().items():
-            if number in self._where:
+            if number in self._where or self.is_revoked(number):
                 continue
             at = _time(event.timestamp_us)
             # What was gone before the lake knew of the subscription, nobody can know of.
@@ -145,6 +203,7 @@ class Checker:
         described = {file["key"] for manifest in self._manifests.values() for file in manifest["files"]}
         for key in self._rows:
             self._expect(key in described, f"{key} is in no manifest")
+        self.erasures.finish()
         for key in self._segments:
             holding = [epoch for epoch in self._seals if key in self._members(epoch)]
             self._expect(len(holding) <= 1 or key in self._put_again, f"{key} is in epochs {holding}")
@@ -164,6 +223,7 @@ class Checker:
                 return
         if match := _EPOCH.fullmatch(key):
             (self._seal if match[2] == "sealed" else self._manifest)(int(match[1]), json.loads(data))
+            self.erasures.impersonal(key, data)
         elif key.startswith("gaps/"):
             record = json.loads(data)
             self._gaps.append(tuple(datetime.fromisoformat(record[name]) for name in ("from", "to")))
@@ -171,24 +231,29 @@ class Checker:
             self._expect(json.loads(data)["format"] == 2, f"{key} says {data}")
         elif key.startswith("descriptors/"):
             self._expect(hashlib.sha256(data).hexdigest() in key, f"{key} is not what its name says")
-        else:
+        elif not self.erasures.put(key, data):
             self.violation(f"{key} has no place in the lake")
 
     def _deliveries(self, key, data):
+        metadata, numbers = self._numbers_of(key, data)
+        return metadata[b"subscription"].decode(), numbers
+
+    def _numbers_of(self, key, data):
         body, digest, magic = data[:-40], data[-40:-8], data[-8:]
         whole = magic == b"WG2SEG01" and hashlib.sha256(body).digest() == digest
         self._expect(whole, f"{key} is not a whole segment")
         with pa.ipc.open_stream(body) as stream:
             metadata, rows = stream.schema.metadata, stream.read_all()
-        return metadata[b"subscription"].decode(), [_number(each) for each in rows["payload"].to_pylist()]
+        return metadata, [_number(each) for each in rows["payload"].to_pylist()]
 
     def _segment(self, key, data, match):
         subscription, numbers = self._deliveries(key, data)
         self._expect((subscription, len(numbers)) == (match[1], int(match[2])), f"{key} does not name itself")
         self._segments[key] = numbers
 
-    def _retained_copy(self, key, data, _match):
+    def _retained_copy(self, key, data, match):
         self._retained[key] = self._deliveries(key, data)[1]
+        self.erasures.published(key, int(match[1]), self._retained[key])
 
     def _table(self, key, data, match):
         rows = pq.read_table(io.BytesIO(data), partitioning=None)
@@ -226,6 +291,7 @@ class Checker:
             )
             self._where.setdefault(number, key)
         self._rows[key] = numbers
+        self.erasures.published(key, epoch, numbers)
         if epoch not in self._seals:
             self.violation(f"{key} was written before epoch {epoch} was sealed")
             return
@@ -247,6 +313,7 @@ class Checker:
         self._expect(f"descriptors/{digest}.binpb" in self._objects, f"epoch {epoch} has no descriptors")
         members = self._members(epoch)
         self._expect(len(members) == len(set(members)), f"epoch {epoch} has a segment twice")
+        self.erasures.sealed(epoch, seal)
         if self.must_be_due:
             now = datetime.fromisoformat(seal["sealed_at"])
             self._expect(self._is_due(members, now), f"epoch {epoch} was sealed although it could wait")
@@ -279,24 +346,30 @@ class Checker:
     def _counts(self, epoch, manifest):
         """What the manifest must say, from the segments that the epoch holds and the tables before it."""
         deliveries = Counter(n for key in self._members(epoch) for n in self._segments.get(key, ()))
+        erased = {n for n in deliveries if self.erasures.names(n, self.erasures.listed(epoch))}
         retained = Counter(n for file in manifest["retained"] for n in self._retained[file["key"]])
-        self._expect(retained == deliveries, f"epoch {epoch}: the retained copies are not its deliveries")
+        kept = Counter({n: times for n, times in deliveries.items() if n not in erased})
+        self._expect(retained == kept, f"epoch {epoch}: the retained copies are not its deliveries")
         mine = {file["key"] for file in manifest["files"]}
-        new = {n for n in deliveries if self._where.get(n) in mine or n not in self._where}
+        new = {n for n in kept if self._where.get(n) in mine or n not in self._where}
         expected, tables = Counter(), defaultdict(Counter)
         for number, times in deliveries.items():
             table = self._emitted()[number].table
             is_new = number in new
+            expected["received"] += times
+            if number in erased:
+                tables[table]["erased"] += times
+                expected["erased"] += times
+                continue
             tables[table]["published"] += is_new
             tables[table]["duplicates"] += times - is_new
-            expected["received"] += times
             expected["duplicates"] += times - is_new
             expected["quarantined" if table == "quarantine" else "published"] += is_new
         said = {name: manifest[name] for name in _TOTALS}
         wanted = {name: expected[name] for name in _TOTALS}
         self._expect(said == wanted, f"epoch {epoch} says {said}, the objects {wanted}")
         by_table = {
-            name: {"published": counts["published"], "duplicates": counts["duplicates"], "erased": 0}
+            name: {each: counts[each] for each in ("published", "duplicates", "erased")}
             for name, counts in tables.items()
         }
         self._expect(

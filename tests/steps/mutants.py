@@ -9,10 +9,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import bugs_in_epochs as epochs
+import bugs_in_erasures as erase
 import bugs_in_ingest as ingest
 import bugs_in_publish as publish
 from plan import ZIGZAG, Choice, Fault
-from stories import BACKLOG, BOTH_APIS, DUE, MISSED, PLAIN, QUIET, SILENT, SMALL
+from stories import (
+    BACKLOG,
+    BOTH_APIS,
+    DUE,
+    FORGIVEN,
+    FORGOTTEN,
+    MISSED,
+    PLAIN,
+    QUIET,
+    REDELIVERED,
+    SILENT,
+    SMALL,
+)
 from world import World
 
 
@@ -208,6 +221,33 @@ MUTANTS = (
     Mutant("flows", "commits before the files are put", publish.manifest_first, PLAIN),
     Mutant("checkpoint", "misses a file", epochs.checkpoint_misses_a_file, PLAIN),
     Mutant("checkpoint", "forgets the checkpoint before", epochs.checkpoint_forgets_the_last_one, SMALL),
+    Mutant("rewrite", "puts a new file and deletes the old one", erase.new_key_and_delete, FORGOTTEN),
+    Mutant("rewrite", "deletes a file that is empty now", erase.delete_when_empty, FORGOTTEN),
+    Mutant(
+        "store", "replaces whatever is there", erase.put_over, FORGIVEN, "freeze", "replace tables/", (None,)
+    ),
+    Mutant("rewrite", "keeps no account in the file", erase.without_account, FORGOTTEN),
+    Mutant("rewrite", "takes the whole file", erase.others_too, FORGOTTEN),
+    Mutant("erasing", "rewrites before a seal lists the request", erase.before_it_is_listed, FORGOTTEN),
+    Mutant("erasing", "leaves out the last epoch before", erase.one_epoch_too_few, FORGOTTEN),
+    Mutant("erasing", "deletes a request that is in force", erase.request_deleted_at_once, FORGOTTEN),
+    Mutant("requests", "forgets the grace", erase.grace_forgotten, FORGIVEN),
+    Mutant("requests", "takes revocations for read that are not", erase.read_again_from_the_start, FORGOTTEN),
+    Mutant("candidates", "leaves out the quarantine", erase.without("quarantine"), FORGOTTEN),
+    Mutant("candidates", "leaves out the retained copies", erase.without("retained"), FORGOTTEN),
+    Mutant("flows", "gives the receipt before anything is rewritten", erase.receipt_first, FORGOTTEN),
+    Mutant("finish", "puts the token into the receipt", erase.token_in_the_receipt, FORGOTTEN),
+    Mutant("decode", "does not suppress", erase.forget_to_suppress, REDELIVERED),
+    Mutant(
+        "decode",
+        "does not suppress in a redo",
+        erase.forget_to_suppress_in_a_redo,
+        REDELIVERED,
+        "kill after",
+        PUT_SEAL,
+    ),
+    Mutant("erasures", "suppress only until the receipt", erase.suppress_until_finished, REDELIVERED),
+    Mutant("forget", "does not look at the time", erase.whenever_it_was, FORGIVEN),
 )
 
 LOSES_AN_OUTPUT = publish.lose_an_outcome

@@ -15,11 +15,12 @@ V1 = Member(next(m for m in api.V1 if m.name == "StreamHandsetChangeEvents"), "v
 FAULTS = {
     "put": ("kill before", "kill after", "lose before", "lose after", "late"),
     "delete": ("kill before", "kill after", "lose before", "lose after", "late"),
+    "replace": ("kill before", "kill after", "lose before", "lose after", "late"),
     "ack": ("kill before", "kill after", "lose before", "lose after", "refuse"),
     "receive": ("cut",),
 }
 """What can go wrong at a step of each kind, besides freezing."""
-ZOMBIE_FAULTS = {"put": ("again",)}
+ZOMBIE_FAULTS = {"put": ("again",), "replace": ("again",)}
 """What takes until others have gone on: a put that took place, and that its store repeats after a while."""
 MOST_STEPS = 6_000
 QUIET_TURNS = 8
@@ -44,7 +45,8 @@ class Story:
     """What happens, as words: a channel (`voice`, `sms:utf8`) emits an event; `ingest` and `publish` run for a
     while, `due` publishes only what is worth it; `wait:31` passes seconds; `restart` asks ingest to stop, in order,
     `crash:publish` kills; between `deaf` and `hears` the service gets no ack, between `mute` and `unmute` nothing
-    that it sends arrives; `down:90` takes the lake away for 90 seconds."""
+    that it sends arrives; `down:90` takes the lake away for 90 seconds. `sms:@a` is an event of somebody,
+    `consent_revoke:@a` her revocation, `erase` obeys what was revoked."""
 
     name: str
     script: str
@@ -54,6 +56,11 @@ class Story:
     max_in_flight: int = 6
     repeat: int = 0  # so many times more the service sends each delivery
     checkpoint_every: int = 2
+    suppress_seconds: float = 86_400.0
+
+    @property
+    def erases(self):
+        return " erase" in self.script
 
 
 @dataclass(frozen=True)

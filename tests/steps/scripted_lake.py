@@ -1,11 +1,12 @@
 """The lake's objects in memory, and one process's store of them whose every operation is a step of the world."""
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
-from wgtwo_pipeline.errors import AlreadyExistsError, LakeError, NotFoundError
-from wgtwo_pipeline.lake.store import LakeLocation, ObjectInfo
+from wgtwo_pipeline.errors import AlreadyExistsError, ChangedError, LakeError, NotFoundError
+from wgtwo_pipeline.lake.store import LakeLocation, ObjectInfo, Protections
 
 PAGE = 3
 """Objects a page of a listing; between two pages others may do something."""
@@ -15,6 +16,10 @@ PAGE = 3
 class Object:
     data: bytes
     modified: datetime
+
+
+def tag(item):
+    return f"{item.modified} {hashlib.sha256(item.data).hexdigest()}"
 
 
 class Bucket:
@@ -37,6 +42,19 @@ class Bucket:
         """What no store may do; for planted bugs."""
         self.objects[key] = Object(data, self._clock.now())
         self._checker.put(key, data, self._clock.now())
+
+    def replace(self, key, data, unchanged):
+        """Replaces the object that had this tag; raises ChangedError for any other."""
+        there = self.objects.get(key)
+        if there is None or (there.data != data and tag(there) != unchanged):
+            raise ChangedError(key)
+        if there.data != data:
+            self.put_over(key, data)
+
+    def put_over(self, key, data):
+        """In place of whatever is there."""
+        self.objects[key] = Object(data, self._clock.now())
+        self._checker.replaced(key, data, self._clock.now())
 
     def delete(self, key):
         if self.objects.pop(key, None) is not None:
@@ -74,6 +92,38 @@ class ScriptedStore:
     def read(self, key):
         self._step("read", key)
         return self._read(key)
+
+    def read_tagged(self, key):
+        self._step("read", key)
+        return self._read(key), tag(self._bucket.objects[key])
+
+    def replace(self, key, data, unchanged):
+        data = bytes(memoryview(data).cast("B"))
+        fault = self._step("replace", key)
+        self._refuse_in_outage(key)
+        if fault == "lose before":
+            raise LakeError(f"scripted: {key} was not replaced")
+        if fault == "late":
+            self._world.later(lambda: self._bucket.replace(key, data, unchanged))
+            raise LakeError(f"scripted: {key} will be replaced later")
+        self._bucket.replace(key, data, unchanged)
+        if fault == "lose after":
+            raise LakeError(f"scripted: {key} was replaced, the answer is lost")
+        if fault == "again":
+            self._process.park()
+            self._bucket.replace(key, data, unchanged)
+        if fault == "kill after":
+            self._world.kill(self._process)
+        return tag(self._bucket.objects[key])
+
+    def delete_versions(self, keys):
+        return ""
+
+    def protections(self):
+        return Protections()
+
+    def check_replace(self):
+        pass
 
     def read_many(self, keys, sizes=None):
         for key in keys:

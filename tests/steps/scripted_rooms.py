@@ -7,17 +7,20 @@ from types import SimpleNamespace
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from checker import ENOUGH_ROWS, PUBLISH_EVERY
+from lakes_erased import erase_directly
 from plan import ACK_TIMEOUT_SECONDS
 from scripted_service import ScriptedTransport
 from scripted_time import Idler, Immediate, datetime_of
+from wgtwo_pipeline.erase import finish
+from wgtwo_pipeline.erase import rooms as erase_rooms
 from wgtwo_pipeline.erase.settings import Erasing
 from wgtwo_pipeline.events import api
 from wgtwo_pipeline.ingest import ack, session, subscribe, worker
 from wgtwo_pipeline.ingest.settings import IngestSettings
-from wgtwo_pipeline.lake import deduplicate, epochs, history, journal
+from wgtwo_pipeline.lake import deduplicate, epochs, erasures, history, journal
 from wgtwo_pipeline.lake.manifest import Parameters
 from wgtwo_pipeline.publish import rooms
-from wgtwo_pipeline.run import jobs
+from wgtwo_pipeline.run import erasing, jobs
 from wgtwo_pipeline.service.settings import Service
 
 
@@ -69,7 +72,8 @@ def install(world, patches):
     without_beam = {
         "beam": SimpleNamespace(Pipeline=lambda options: None),
         "flows": SimpleNamespace(
-            publish=lambda _, settings: publish_directly(settings, world.current.number % 2)
+            publish=lambda _, settings: publish_directly(settings, world.current.number % 2),
+            erase=lambda _, settings: erase_directly(settings, world.current.number % 2),
         ),
         "_finish": lambda _: None,
         "memory": SimpleNamespace(release=lambda: None),  # half of the time otherwise
@@ -95,6 +99,16 @@ def install(world, patches):
         worker: {"threading": threading},
         deduplicate: {"ThreadPoolExecutor": Immediate},
         rooms: {"open_store": lambda location: world.known[location.url].store},
+        erase_rooms: {
+            "open_store": lambda location: world.known[location.url].store,
+            "ThreadPoolExecutor": Immediate,
+        },
+        erasing: {
+            "datetime": datetime_of(clock),
+            "open_store": lambda location: world.known[location.url].store,
+        },
+        finish: {"datetime": datetime_of(clock)},
+        erasures: {"secrets": SimpleNamespace(token_bytes=lambda size: b"k" * size)},
         jobs: {
             "datetime": datetime_of(clock),
             "secrets": secrets,
@@ -189,14 +203,27 @@ def ingest(process, story):
     process.background()
 
 
-def publisher(lake, choice):
-    """A publisher as its operator has configured it."""
+def configured(lake, choice, story):
+    """What an operator has configured."""
     publishing = SimpleNamespace(
         partition_by=choice.partition_by,
         journal_retention_seconds=choice.retention_seconds,
         publish_every_seconds=PUBLISH_EVERY.total_seconds(),
     )
-    made = jobs.Publisher(SimpleNamespace(lake=lake, publishing=publishing, erasing=Erasing()))
+    obeying = Erasing(suppress_seconds=story.suppress_seconds)
+    return SimpleNamespace(lake=lake, publishing=publishing, erasing=obeying)
+
+
+def eraser(lake, choice, story):
+    """An eraser, which also publishes."""
+    made = erasing.Eraser(configured(lake, choice, story))
+    made._publisher = publisher(lake, choice, story)
+    return made
+
+
+def publisher(lake, choice, story):
+    """A publisher as its operator has configured it."""
+    made = jobs.Publisher(configured(lake, choice, story))
     made._settings = replace(
         made._settings,
         parameters=Parameters(

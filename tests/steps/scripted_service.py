@@ -15,7 +15,7 @@ from wgtwo_pipeline.service.transport import CallResult, Received, StreamEndedEr
 
 HISTORY_US = 30 * 60 * 1_000_000
 POSITION_US = 2 * HISTORY_US
-CHANNELS = ("voice", "sms", "handset_change_v1")
+CHANNELS = ("voice", "sms", "consent_revoke", "handset_change_v1")
 BROKEN = ("unknown", "utf8", "unset", "truncated")
 SUBSCRIBE = "/wgtwo.events.v0.EventsService/Subscribe"
 
@@ -28,10 +28,11 @@ class Emitted:
     table: str  # or "quarantine"
     sequence: int
     timestamp_us: int
+    owner: str = ""
 
 
 class ScriptedService:
-    """Channels `voice`, `sms` (v0) and `handset_change_v1`; one engine for both APIs."""
+    """Channels `voice`, `sms`, `consent_revoke` (v0) and `handset_change_v1`; one engine for both APIs."""
 
     def __init__(self, world):
         self._world, self._clock = world, world.clock
@@ -40,15 +41,19 @@ class ScriptedService:
         self.mute = False  # nothing that it sends arrives, and nobody notices
         self.emitted: dict[int, Emitted] = {}
         self._kinds: dict[tuple[str, int], tuple[int, str]] = {}
+        self._owners: dict[tuple[str, int], str] = {}
         self._gone: set[int] = set()  # before a group was there to lose it
 
     def emit(self, channel, kind=""):
-        """One event; `kind` is "" or one of BROKEN."""
+        """One event; `kind` is "" or one of BROKEN, and behind an @ the letter of whose it is."""
+        kind, _, letter = kind.partition("@")
+        owner = f"+47900000{ord(letter)}" if letter else ""
         timestamp_us = self.engine.timestamp_us(channel, self._clock.us)
         event = self.engine.publish(channel, timestamp_us, b"")
         table = "quarantine" if kind else channel
-        self.emitted[event.number] = Emitted(event.number, table, event.sequence, timestamp_us)
+        self.emitted[event.number] = Emitted(event.number, table, event.sequence, timestamp_us, owner)
         self._kinds[event.key] = event.number, kind
+        self._owners[event.key] = owner
 
     def lost(self):
         """Numbers of the events that the service dropped before they were acked."""
@@ -76,14 +81,14 @@ class ScriptedService:
     def join(self, method, request):
         if method == SUBSCRIBE:
             asked = v0.SubscribeEventsRequest.FromString(request)
-            channels = CHANNELS[:2]
+            channels = CHANNELS[:3]
             timeout = asked.manual_ack.timeout.ToMicroseconds()
             name = (asked.queue_name, asked.durable_name)
             configuration = asked
         else:
             asked = subscription_v1.StreamHandsetChangeEventsRequest.FromString(request)
             configuration = asked.stream_configuration
-            channels = CHANNELS[2:]
+            channels = CHANNELS[3:]
             timeout = configuration.custom_ack_timeout.ToMicroseconds()
             name = ("v1", configuration.durable_queue.custom_name)
         position = configuration.WhichOneof("start_position")
@@ -128,6 +133,9 @@ class ScriptedService:
         metadata.sequence, metadata.is_redelivered, metadata.ack_inbox = event.sequence, attempt > 1, inbox
         response.event.timestamp.FromMicroseconds(event.timestamp_us)
         response.event.service_id = marker
+        owner = self._owners[event.key]
+        if owner:
+            response.event.owner.phone_number.e164 = owner
         if kind == "unset":
             return response.SerializeToString()
         if kind == "unknown":
@@ -136,6 +144,8 @@ class ScriptedService:
             return b"\x0a" + _varint(len(inner)) + inner
         if event.channel == "voice":
             response.event.voice_event.call_id = f"{marker}~~" if kind == "utf8" else marker
+        elif event.channel == "consent_revoke":
+            response.event.consent_revoke_event.msisdn.e164 = owner
         else:
             response.event.sms_event.id = f"{marker}~~" if kind == "utf8" else marker
         payload = response.SerializeToString()

@@ -61,6 +61,9 @@ class Immediate:
     def __exit__(self, *_):
         pass
 
+    def map(self, function, items):
+        return map(function, items)
+
     def submit(self, function, *arguments):
         future = Future()
         try:

@@ -63,7 +63,41 @@ DUE = Story(
     "sms ingest crash:publish due wait:61 due",
     checkpoint_every=1,
 )
-STORIES = (PLAIN, SMALL, BOTH_APIS, QUIET, MISSED, LAKE_DOWN, BACKLOG, DUE, SILENT)
+FORGOTTEN = Story(
+    "who revokes is forgotten",
+    # Of a and b, all but b's are to go; they come again before the receipt and after it; bytes that nobody decodes.
+    "sms:@a sms:@b voice:@a sms:unknown@a ingest publish sms:unknown@b consent_revoke:@a ingest publish erase "
+    "deaf sms:@a sms:@b ingest wait:31 ingest publish hears wait:31 ingest publish erase",
+    choices=(Choice(rows_per_file=2, retention_seconds=1_000),),
+)
+FORGIVEN = Story(
+    "one after the other revokes, and has events again; in the end nothing says who it was",
+    "sms:@a sms:@b sms:@c consent_revoke:@a ingest publish erase consent_revoke:@b sms:@a ingest publish erase "
+    "wait:400 sms:@a sms:@b voice:@c ingest publish wait:400 erase sms:@a ingest publish erase",
+    choices=(Choice(retention_seconds=200), Choice(rows_per_group=1, retention_seconds=900)),
+    checkpoint_every=1,
+    suppress_seconds=600.0,
+)
+REDELIVERED = Story(
+    "what nobody acked comes again and again while it is erased",
+    "deaf sms:@a sms:@b consent_revoke:@a ingest publish wait:31 ingest erase wait:31 ingest publish erase hears "
+    "wait:31 ingest publish",
+    choices=(Choice(rows_per_group=1, rows_per_file=1, retention_seconds=1_000),),
+)
+STORIES = (
+    PLAIN,
+    SMALL,
+    BOTH_APIS,
+    QUIET,
+    MISSED,
+    LAKE_DOWN,
+    BACKLOG,
+    DUE,
+    FORGOTTEN,
+    FORGIVEN,
+    REDELIVERED,
+    SILENT,
+)
 
 
 def told(story):

@@ -26,7 +26,7 @@ from plan import (
 )
 from process import KilledError, Process
 from scripted_lake import Bucket
-from scripted_rooms import ingest, install, publisher
+from scripted_rooms import eraser, ingest, install, publisher
 from scripted_service import ScriptedService
 from scripted_time import Clock
 from wgtwo_pipeline.errors import LakeError
@@ -55,6 +55,7 @@ class World:
         self.last_error: LakeError | None = None
         retention = timedelta(seconds=min(choice.retention_seconds for choice in story.choices))
         self.checker = Checker(lambda: self.service.emitted, retention)
+        self.checker.erasures.suppress_seconds = story.suppress_seconds
         self.bucket = Bucket(self.clock, self.checker)
         self.service = ScriptedService(self)
 
@@ -144,6 +145,8 @@ class World:
             self._do("publish", self._publish_due)
             self.checker.must_be_due = False
             self.checker.none_is_due(began, self.clock.now())
+        elif verb == "erase":
+            self._do("erase", self._erase)
         elif verb == "restart":
             self._do("ingest", self._ingest_and_stop)
             self._processes.pop("ingest", None)
@@ -187,6 +190,8 @@ class World:
         for _ in range(PATIENCE):
             self._do("ingest", self._ingest)
             self._do("publish", self._publish)
+            if self.story.erases:
+                self._do("erase", self._erase)
             if self.service.settled and not self.checker.waiting():
                 for _ in range(QUIET_TURNS if self.service.lost() else 0):
                     self._do("ingest", self._ingest)  # until it is sure that the stream lives
@@ -202,6 +207,8 @@ class World:
         before, self.current = self.current, process
         if role == "ingest":
             process.worker = worker.Worker()
+        elif role == "erase":
+            process.eraser = eraser(process.store.location, self.story.choices[0], self.story)
         else:
             process.publisher = self._publisher(process)
         self.current = before
@@ -210,7 +217,7 @@ class World:
     def _publisher(self, process):
         choice = self.story.choices[min(self._publishers, len(self.story.choices) - 1)]
         self._publishers += 1
-        return publisher(process.store.location, choice)
+        return publisher(process.store.location, choice, self.story)
 
     def _drop(self, role):
         process = self._processes.pop(role, None)
@@ -237,6 +244,11 @@ class World:
     def _publish(self, process):
         self._check(process)
         for _ in process.publisher.publish_all():
+            pass
+
+    def _erase(self, process):
+        self._check(process)
+        for _ in process.eraser.erase():
             pass
 
     def _publish_due(self, process):
