@@ -26,7 +26,6 @@ _HTTP_CODES: Final = {
 _RESETS: Final[Mapping[int, str]] = {
     ErrorCode.CANCEL: "CANCELLED",
     ErrorCode.ENHANCE_YOUR_CALM: "RESOURCE_EXHAUSTED",
-    ErrorCode.INADEQUATE_SECURITY: "PERMISSION_DENIED",
 }
 _DETAIL_CHARACTERS: Final = 500
 

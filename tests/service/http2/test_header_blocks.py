@@ -44,6 +44,15 @@ def test_requests_are_written_as_hpack_says(sections, sizes):
         assert tuple(decoder.decode(writer.write(fields))) == fields
 
 
+def test_the_same_bytes_may_mean_something_else_later():
+    """A reference counts from the newest entry of the table: another block moves what it stands for."""
+    encoder, reader = hpack.Encoder(), Reader()
+    said = [encoder.encode([field]) for field in (("a", "1"), ("a", "1"), ("b", "2"), ("b", "2"))]
+    assert said[1] == said[3]
+    found = [reader.known.get(block) or reader.read(block) for block in said]
+    assert [dict(section.fields) for section in found] == [{"a": "1"}] * 2 + [{"b": "2"}] * 2
+
+
 def test_the_same_request_costs_a_look_up():
     """From the second time on it is the same bytes, a reference each field."""
     writer = Writer()
