@@ -23,6 +23,7 @@ ours() {
   cat <<'TABLE'
 guide-client  tests/guide/client  .
 loadserver    benchmarks/go       ./loadserver
+pipeclient    benchmarks/go       ./pipeclient
 turnclient    benchmarks/go       ./turnclient
 TABLE
 }

@@ -3,8 +3,8 @@
 // when it ends is lost, so it proves speed, never correctness.
 //
 // All streams share the events, as the members of one queue do. On stdout it prints one JSON line with its addresses
-// when it listens, and one with the outcome when every event is acked; then it stays open and idle until SIGINT or
-// SIGTERM.
+// when it listens, one at the first delivery, and one with the outcome when every event is acked; then it stays open and
+// idle until SIGINT or SIGTERM.
 package main
 
 import (
@@ -149,7 +149,9 @@ func (s *server) subscribe(stream grpc.ServerStream) error {
 		kind := wanted.types[sequence%uint64(len(wanted.types))]
 		body := s.bodies[kind][sequence%variants]
 		event := encodeEvent(sequence, inbox, s.timestamp(sequence), body)
-		s.firstSent.CompareAndSwap(0, int64(time.Since(s.start)))
+		if s.firstSent.CompareAndSwap(0, int64(time.Since(s.start))) {
+			printLine(map[string]bool{"delivering": true})
+		}
 		if wanted.manualAck {
 			s.unacked[sequence/64].Or(1 << (sequence % 64))
 			s.noteInFlight(s.inFlight.Add(1))

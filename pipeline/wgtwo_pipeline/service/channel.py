@@ -209,10 +209,10 @@ class Channel:
                 self._guarded(connection, Connection.receive)
 
     def _call_posted(self) -> None:
-        while True:
+        while self._posted:
             try:
                 function = self._posted.popleft()
-            except IndexError:
+            except IndexError:  # once the thread has ended, whoever posts calls this
                 return
             try:
                 function()
