@@ -174,10 +174,15 @@ def test_a_missing_file(lake, deep, key):
         "tables/sms/day=2026-11-23/0000000003-000.parquet",
         "tables/other/day=2026-11-23/part-0.parquet",
         "quarantine/day=2026-11-23/0000000001.parquet",
+        SMS_1.replace(".parquet", " (1).parquet"),
+        SMS_1.replace("0000000001", "._0000000001"),
+        "tables/sms/day=2026-11-23/.~lock.0000000001-000.parquet#",
+        "tables/sms/_SUCCESS",
+        "quarantine/.DS_Store",
     ],
 )
 def test_an_extra_file(lake, deep, key):
-    """A file that no manifest names, whatever its name: a plain reader would read it."""
+    """A file that no manifest names, whatever its name: a plain reader would read it, or stumble over it."""
     lake.create(key, bytes(lake.read(SMS_1)))
     assert found(lake, deep) == {("extra_file", key)}
 

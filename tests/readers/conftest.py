@@ -8,6 +8,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from pyarrow import fs
 from servers import Credentials, s3_client, versitygw
+from spark_session import spark  # noqa: F401  # a fixture
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation, Store
 

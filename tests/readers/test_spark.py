@@ -19,26 +19,6 @@ OLD = "tables/sms/day=2026-11-23/"
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 
 
-@pytest.fixture(scope="module")
-def spark():
-    """A session of its own process, small, in UTC: Spark shows and reads times in the session's zone."""
-    from pyspark.sql import SparkSession  # installed by `make heavy`, not by `make test`
-
-    options = {
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.memory": "512m",
-        "spark.sql.session.timeZone": "UTC",
-        "spark.sql.shuffle.partitions": "1",
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-    }
-    session = SparkSession.builder.master("local[1]").config(map=options).getOrCreate()
-    session.sparkContext.setLogLevel("OFF")
-    yield session
-    session.stop()
-
-
 @pytest.fixture
 def store(tmp_path):
     store = open_store(LakeLocation(str(tmp_path / "lake")))

@@ -115,6 +115,27 @@ def test_hourly_and_daily_partitions_are_one_table(store, run):
     assert rows(run, "SELECT count(*) n FROM events") == [{"n": 6}]
 
 
+def test_foreign_files_neither_break_nor_change_an_answer(store, run):
+    """What systems, engines and sync clients leave in a table's folder is no file of the table."""
+    lakes.lake_of_two_days(store)
+    file = next(info.key for info in store.list("tables/sms/"))
+    held = bytes(store.read(file))
+    for key, data in {
+        file.replace(".parquet", " (1).parquet"): held,
+        file.replace(".parquet", "-MacBook.parquet"): held,
+        file.replace("day=", "backup/day="): held,
+        "tables/sms/0000000001-000.parquet": held,
+        file.replace("0000000001", "._0000000001"): b"no Parquet",
+        "tables/sms/day=2026-11-23/.~lock.0000000001-000.parquet#": b"",
+        "tables/sms/_SUCCESS": b"",
+        "quarantine/day=2026-11-23/._0000000002.parquet": b"no Parquet",
+        "tables/sms/_delta_log/00000000000000000010.checkpoint.parquet": b"no Parquet",
+    }.items():
+        store.create(key, data)
+    counts = "FROM (SELECT count(*) s FROM sms), (SELECT count(*) e FROM events), (SELECT count(*) q FROM quarantine)"
+    assert rows(run, counts) == rows(run, counts, "--fresh") == [{"s": 30, "e": 37, "q": 1}]
+
+
 def test_a_column_that_came_with_a_newer_version(store, run, monkeypatch):
     """Files of an older version, which knew a field less, and of this one are one table; so are views and audit."""
     files = FileDescriptorSet.FromString(current_descriptors())
