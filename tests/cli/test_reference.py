@@ -28,7 +28,8 @@ def test_the_reference_has_everything():
     for command in program.commands:
         assert f"\n### {command}\n" in text
     for option in all_options():
-        (row, *_) = [row for row in text.splitlines() if row.startswith(f"| `--{option.key}")]
+        usage = option.usage.replace("|", "\\|")
+        (row, *_) = [row for row in text.splitlines() if row.startswith(f"| `{usage}`")]
         assert option.default is None or option.kind.name == "flag" or f" `{option.default}` " in row
 
 

@@ -1,12 +1,16 @@
 """The option table says what the command line's description says."""
 
 import pytest
+from wgtwo_pipeline.ask.ddl import ENGINES
 from wgtwo_pipeline.cli.main import program
 from wgtwo_pipeline.cli.options import all_options, options_of
 from wgtwo_pipeline.cli.types import KINDS
 from wgtwo_pipeline.sandbox.options import OPTIONS as SANDBOX_OPTIONS
 
-ALL = {"sandbox", "run", "ingest", "publish", "query", "status", "audit", "erase", "register", "completion"}
+ALL = {
+    *("sandbox", "run", "ingest", "publish", "query", "status", "schema", "audit", "erase", "register"),
+    "completion",
+}
 LAKE, INGEST = ALL - {"sandbox", "completion"}, {"run", "ingest"}
 
 # As the binding description of the command line has it: option, commands, default.
@@ -50,7 +54,7 @@ DESCRIBED = [
     ("receipts", {"erase"}, "false"),
     ("catalog", {"run", "register"}, None),
     ("fresh", {"query"}, "false"),
-    ("format", {"query"}, "table"),
+    ("format", {"query", "schema"}, {"query": "table", "schema": "text"}),
     ("output", {"query"}, None),
     ("json", {"status", "audit", "erase"}, "false"),
     ("log-format", ALL, "text"),
@@ -71,7 +75,7 @@ OURS = {
     "compact": {"register"},
     "deep": {"audit"},
     "history": INGEST | {"sandbox"},
-    "partition-by": {"run", "publish"},
+    "partition-by": {"run", "publish", "schema"},
     "runner": {"run", "ingest", "publish", "erase"},
 }
 
@@ -89,7 +93,8 @@ def test_commands():
 def test_described_option(name, commands, default):
     """A described option exists on exactly the commands listed, with the default listed."""
     assert commands_with(name) == commands
-    assert {options_of(command)[name].default for command in commands} == {default}
+    expected = default if isinstance(default, dict) else dict.fromkeys(commands, default)
+    assert {command: options_of(command)[name].default for command in commands} == expected
 
 
 def test_nothing_undescribed():
@@ -113,5 +118,6 @@ def test_each_default_is_a_value(option):
 def test_choices():
     """Formats and versions are those described."""
     assert options_of("query")["format"].kind.choices == ("table", "csv", "json", "parquet")
+    assert options_of("schema")["format"].kind.choices == ("text", "json", *ENGINES)
     assert options_of("run")["api"].kind.choices == ("v0", "v1")
     assert options_of("status")["log-format"].kind.choices == ("text", "json")

@@ -1,4 +1,4 @@
-"""What `query` and `status` are asked for."""
+"""What `query`, `status` and `schema` are asked for."""
 
 from dataclasses import dataclass
 
@@ -17,3 +17,13 @@ class Reading:
     json: bool
     erases: bool = True
     """Whether `run` looks for revocations, as far as this command's configuration says."""
+
+
+@dataclass(frozen=True)
+class Describing:
+    """What `schema` is asked for: `table` None means all, `partition_by` is `date` or `hour`."""
+
+    lake: LakeLocation
+    table: str | None
+    format: str
+    partition_by: str

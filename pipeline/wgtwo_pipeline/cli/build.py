@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from wgtwo_pipeline import logs
-from wgtwo_pipeline.ask.settings import Reading
+from wgtwo_pipeline.ask.settings import Describing, Reading
 from wgtwo_pipeline.audit.settings import Auditing
 from wgtwo_pipeline.cli import beam_options
 from wgtwo_pipeline.cli.command import Settings
@@ -45,6 +45,11 @@ def build_reading(settings: Settings) -> Reading:
         json=settings["json"],
         erases=settings["erase-every"] != math.inf,
     )
+
+
+def build_describing(settings: Settings) -> Describing:
+    """What `schema` was asked for; ConfigurationError names what cannot work."""
+    return Describing(lake_of(settings), settings["table"], settings["format"], settings["partition-by"])
 
 
 def build_auditing(settings: Settings) -> Auditing:

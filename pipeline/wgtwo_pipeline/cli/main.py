@@ -23,7 +23,7 @@ from click.exceptions import Exit
 from click.shell_completion import shell_complete
 
 from wgtwo_pipeline import extras, logs
-from wgtwo_pipeline.cli.build import build, build_auditing, build_reading, build_sandbox
+from wgtwo_pipeline.cli.build import build, build_auditing, build_describing, build_reading, build_sandbox
 from wgtwo_pipeline.cli.build_erase import build_erasing
 from wgtwo_pipeline.cli.build_register import build_registering
 from wgtwo_pipeline.cli.command import HELP_SETTINGS, PROGRAM, Command, Context, show_help
@@ -54,6 +54,9 @@ COMMANDS: Final = (
             'Try "SELECT type, count(*) FROM events GROUP BY type", or "DESCRIBE sms" for its columns.'),
     Command("status", "show what the lake holds: tables, lag, journal backlog, gaps", build_reading,
             "wgtwo_pipeline.ask.status:status"),
+    Command("schema", "show the tables' columns, or print DDL by which another engine finds them", build_describing,
+            "wgtwo_pipeline.ask.schema:schema", word=click.Argument(["table"], required=False, metavar="[TABLE]"),
+            note="Without a table, all of them and the quarantine."),
     Command("audit", "prove that every journaled event is published, duplicate, quarantined or erased, once",
             build_auditing, "wgtwo_pipeline.audit.audit:audit"),
     Command("erase", "obey consent revocations, and erase by hand; print the receipts", build_erasing,

@@ -23,7 +23,7 @@ from wgtwo_pipeline.sandbox.options import OPTIONS as SANDBOX_OPTIONS
 
 INGEST: Final = ("run", "ingest")
 FLOWS: Final = ("run", "ingest", "publish", "erase")
-LAKE: Final = ("run", "ingest", "publish", "query", "status", "audit", "erase", "register")
+LAKE: Final = ("run", "ingest", "publish", "query", "status", "schema", "audit", "erase", "register")
 EVERY: Final = ()
 
 
@@ -173,8 +173,8 @@ SECTIONS: Final = (
                "publish when the oldest event that waits is this old, or 64 MiB or 250,000 wait; "
                "10s with the embedded sandbox", low="100ms"),
         Option("journal-retention", ("run", "publish"), "duration", "24h", "how long published segments are kept"),
-        Option("partition-by", ("run", "publish"), "choice", "date", "one folder of a table a day or an hour",
-               choices=("date", "hour")),
+        Option("partition-by", ("run", "publish", "schema"), "choice", "date",
+               "one folder of a table a day or an hour", choices=("date", "hour")),
     )),
     Section("Erasing", (
         Option("erase-every", ("run", "status"), "every", "24h",
@@ -214,6 +214,8 @@ SECTIONS: Final = (
         Option("fresh", ("query",), "flag", "false", "include what is journaled and not yet published"),
         Option("format", ("query",), "choice", "table", "form of the result",
                choices=("table", "csv", "json", "parquet")),
+        Option("format", ("schema",), "choice", "text", "the columns, or DDL for an engine",
+               choices=("text", "json", "athena", "trino", "bigquery", "spark", "duckdb", "clickhouse")),
         Option("output", ("query",), "path", None, "write the result to this file"),
         Option("json", ("status", "audit", "erase"), "flag", "false", "one JSON object instead of text"),
     )),

@@ -49,6 +49,9 @@ def schema() -> str:
     for option in all_options():
         if option.key in properties:
             properties[option.key]["description"] += f"; of {', '.join(option.of)}: {option.help}"
+            if option.kind.choices:
+                known = properties[option.key]["enum"]
+                known += [choice for choice in option.kind.choices if choice not in known]
         elif option.key != "config":
             properties[option.key] = _property(option)
     spelled_otherwise = {
