@@ -95,17 +95,17 @@ def ingest(folder: Path, events: int) -> tuple[float, float]:
         return peak("ingest", "--lake", folder, *options, *limits)
 
 
-def after(epochs: int, folder: Path, of_tables: int) -> None:
+def after(epochs: int, folder: Path, of_tables: int, minutes: int) -> None:
     """What commands take at their start, in a lake with so many epochs."""
     # By a process of its own: the kernel counts what this one holds for those that it starts.
-    make = [sys.executable, month.__file__, folder, epochs, of_tables]
+    make = [sys.executable, month.__file__, folder, epochs, of_tables, minutes]
     subprocess.run([*map(str, make)], check=True)
     store = open_store(LakeLocation(str(folder)))
     lake_options = ["--lake", folder, "--log-level", "error"]
-    what = f"after {epochs:,} epochs of {of_tables} files"
+    what = f"after {epochs:,} epochs of {minutes} min and {of_tables} files"
     for command in ("status", "audit"):
         show(f"{command} {what}", *peak(command, *lake_options))
-    payloads = month.received(epochs + 1, of_tables)["payload"].to_pylist()
+    payloads = month.received(epochs + 1, of_tables, minutes)["payload"].to_pylist()
     SegmentWriter(store).write(month.SOURCE, payloads, [time.time_ns() // 1000] * of_tables)
     show(f"publish one more {what}", *peak("publish", *lake_options))
     show(f"ingest one event {what}", *ingest(folder, 1))
@@ -126,6 +126,9 @@ def main() -> None:
     parser.add_argument("--ingest", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--epochs", type=int, nargs="*", default=[1, month.EPOCHS])
     parser.add_argument("--tables", type=int, default=month.TABLES, help="files in each of these epochs")
+    parser.add_argument(
+        "--minutes", type=int, default=1, help="length of these epochs; 35,040 of 15 are a year"
+    )
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="bounds-"))
     try:
@@ -141,7 +144,7 @@ def main() -> None:
             show(f"ingest {events:,} events, 200 in flight", *ingest(folder / "d", events))
             shutil.rmtree(folder / "d")
         for epochs in options.epochs:
-            after(epochs, folder / "e", options.tables)
+            after(epochs, folder / "e", options.tables, options.minutes)
     finally:
         shutil.rmtree(folder)
 
