@@ -1,0 +1,120 @@
+"""The project's own readers, while an erasure replaces a file between any two of their reads: right, and no error.
+
+The lake is on the scripted S3 server, which replaces a file of sms before the k-th read of it; for every k.
+"""
+
+import json
+import os
+import random
+
+import lakes
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from fault_server import FaultServer
+from servers import Credentials
+from wgtwo_pipeline.audit.audit import examine
+from wgtwo_pipeline.cli.main import main
+from wgtwo_pipeline.lake import deduplicate, parquet, reading
+from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.lake.store import LakeLocation
+
+ROWS = 3000
+"""With texts that nothing compresses: a file that no reader takes in one piece."""
+IDENTITY = ("timestamp", "sequence")
+
+
+class Erased:
+    """A lake with a file of `sms` that is replaced, by one without its first row, before the read that is told."""
+
+    def __init__(self, server):
+        self._server = server
+        self.location = LakeLocation("s3://a-lake/p", server.endpoint)
+        self.store = open_store(self.location)
+        draw = random.Random(1)
+        texts = [f"{draw.getrandbits(12_800):03200x}" for _ in range(ROWS)]
+        lakes.journal(self.store, *(lakes.sms(n, lakes.at(n), text) for n, text in enumerate(texts)))
+        self.manifest = lakes.publish(self.store, row_group_rows=1000)
+        lakes.journal(
+            self.store, lakes.sms(1, lakes.at(1), redelivered=True), lakes.sms(ROWS, lakes.at(ROWS))
+        )
+        [file] = self.manifest.files
+        self.key = f"p/{file.key}"
+        self.old = server.objects[self.key]
+        rows = pq.read_table(pa.BufferReader(self.old), partitioning=None)
+        self.new = bytes(parquet.reencode(self.old, rows.slice(1), {}))
+
+    def at_every_read(self, read):
+        """What `read` returns, for every number of reads before the replacement; the last one meets none."""
+        while True:
+            counted = [0]
+
+            def before(method, key, after=0, counted=counted):
+                if method == "GET" and key == self.key:
+                    counted[0] += 1
+                    if counted[0] > self._reads:
+                        self._server.objects[key] = self.new
+
+            self._server.objects[self.key] = self.old
+            self._server.before = before
+            yield read()
+            if counted[0] <= self._reads:
+                return
+            self._reads += 1
+
+    _reads = 0
+
+
+@pytest.fixture
+def erased(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in Credentials("testaccess", "testsecretkey").environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(reading.time, "sleep", lambda _: None)
+    with FaultServer().serve() as server:
+        yield Erased(server)
+
+
+@pytest.mark.parametrize("fresh", [[], ["--fresh"]])
+def test_query(erased, capsys, fresh):
+    """An answer is that of the lake before or after, also with what is not yet published."""
+    waiting = 1 if fresh else 0
+
+    def ask():
+        sql = "SELECT count(*) AS n, sum(sequence) AS total, count(DISTINCT text) AS texts FROM sms"
+        options = ["--lake", erased.location.url, "--s3-endpoint", erased.location.s3_endpoint]
+        assert main(["query", sql, *options, "--format", "json", *fresh]) == 0
+        [row] = json.loads(capsys.readouterr().out)
+        return row["n"] - waiting, row["total"] - waiting * ROWS, row["texts"] - waiting
+
+    total = sum(range(ROWS))
+    answers = list(erased.at_every_read(ask))
+    assert set(answers) == {(ROWS, total, ROWS), (ROWS - 1, total, ROWS - 1)}
+    assert len(answers) > 3
+
+
+def test_deduplication(erased):
+    """The identities that an earlier epoch published are those of one generation of its file."""
+    moments = lakes.at(0), lakes.at(ROWS)
+
+    def known():
+        [found] = deduplicate.earlier_identities(erased.store, erased.manifest.files, IDENTITY, *moments)
+        return tuple(found["sequence"].to_pylist())
+
+    answers = list(erased.at_every_read(known))
+    assert set(answers) == {tuple(range(ROWS)), tuple(range(1, ROWS))}
+    assert len(answers) > 1
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_audit(erased, deep):
+    """It ends, and what it finds is what nobody accounts for here: that this file has changed, and nothing else."""
+
+    def audit():
+        findings, _ = examine(erased.store, deep=deep)
+        return {(each.kind, each.where) for each in findings.kept}
+
+    key = erased.key.removeprefix("p/")
+    for found in erased.at_every_read(audit):
+        assert found <= {("changed_file", key), ("missing_row", "epoch 1, tables/sms/day=2026-11-23")}
