@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from lakes import NOON, at, journal, publish
 from lakes_erased import CONSENTS, HERS, HIS, broken_of, consent, eraser, revoke, sms_of
+from wgtwo_pipeline.ask import backlog
 from wgtwo_pipeline.audit.audit import examine
 from wgtwo_pipeline.erase.settings import ByHand
 from wgtwo_pipeline.errors import ConfigurationError
@@ -92,6 +93,17 @@ def test_what_comes_again_stays_erased(store):
     assert column(store) == [2, 4]
     assert_nowhere(store)
     assert_audited(store, received=8, erased=6, published=2)
+
+
+def test_what_waits_to_be_published_is_not_shown(store):
+    """`query --fresh` and the journal leave out whom a request names, before a seal lists it."""
+    journal(store, sms_of(HERS, 1, at(1)), revoke(HERS, 2, at(2)))
+    publish(store)
+    list(eraser(store).erase())
+    journal(store, sms_of(HERS, 1, at(1), redelivered=True), sms_of(HIS, 3, at(3)))
+    shown = dict(backlog.rows(store, {"sms", "journal"}))
+    assert shown["sms"]["sequence"].to_pylist() == [3]
+    assert len(shown["journal"]) == 1
 
 
 def test_who_grants_again_has_events_again(store):

@@ -86,8 +86,15 @@ class Checker:
         return [(key, found[key]) for key in sorted(self._objects) if key in found]
 
     def is_revoked(self, number):
-        """Whether an event's owner has revoked, up to its time or later, in a revocation that was received."""
+        """Whether an event's owner has revoked, up to its time or later, in a revocation that was received.
+
+        What comes so late that nobody is to suppress it any more is published.
+        """
         event = self.event(number)
+        last = _time(event.timestamp_us) + timedelta(seconds=self.erasures.suppress_seconds)
+        came = [self._put_at[key] for key, numbers in self._segments.items() if number in numbers]
+        if came and min(came) > last:
+            return False
         grace = 0 if event.table == "consent_revoke" else 300_000_000
         return any(
             event.timestamp_us <= each.timestamp_us + grace
@@ -157,7 +164,8 @@ class Checker:
         """An ack reached the service."""
         self._acked.add(number)
         journaled = any(number in self._segments[key] for key in self._objects if key in self._segments)
-        self._expect(journaled or number in self._where, f"event {number} was acked and is not in the lake")
+        kept = journaled or number in self._where or self.is_revoked(number)  # or erased since
+        self._expect(kept, f"event {number} was acked and is not in the lake")
 
     def waiting(self):
         """Segments with deliveries that no committed epoch holds, and the open epoch."""

@@ -8,8 +8,9 @@ import pyarrow.compute as pc
 
 from wgtwo_pipeline.errors import NotFoundError
 from wgtwo_pipeline.events.decode import decode
+from wgtwo_pipeline.events.forget import Subjects, suppress
 from wgtwo_pipeline.events.tables import MICROSECONDS, current_descriptors
-from wgtwo_pipeline.lake import history, journal
+from wgtwo_pipeline.lake import erasures, history, journal
 from wgtwo_pipeline.lake.store import Store
 
 _LOG = logging.getLogger(__name__)
@@ -37,7 +38,10 @@ def rows(store: Store, wanted: Collection[str]) -> Iterator[tuple[str, pa.Table]
     may be left out; so are segments that cannot be read, with a warning. Raises LakeError.
     """
     decodes = set(wanted) != {"journal"}
+    subjects = _subjects(store)
     for source, deliveries in _groups(store):
+        if subjects:
+            deliveries = _without(source, deliveries, subjects)
         if "journal" in wanted:
             yield "journal", _journal(source, deliveries)
         if decodes:
@@ -50,6 +54,22 @@ def rows(store: Store, wanted: Collection[str]) -> Iterator[tuple[str, pa.Table]
             for name, table in [*decoded.tables.items(), ("quarantine", decoded.quarantine)]:
                 if name in wanted:
                     yield name, table
+
+
+def _subjects(store: Store) -> Subjects:
+    """Whom the next epoch suppresses: they are not shown before it, either."""
+    try:
+        return erasures.subjects(store, tuple(sorted(erasures.listing(store).requests)))
+    except NotFoundError:  # one has gone since
+        return erasures.subjects(store, tuple(sorted(erasures.listing(store).requests)))
+
+
+def _without(source: journal.Source, deliveries: pa.Table, subjects: Subjects) -> pa.Table:
+    (batch,) = deliveries.to_batches()
+    left = suppress(
+        batch, subjects, api=source.api, method=source.method, descriptors=current_descriptors()
+    ).deliveries
+    return pa.Table.from_batches([left])
 
 
 def _groups(store: Store) -> Iterator[tuple[journal.Source, pa.Table]]:

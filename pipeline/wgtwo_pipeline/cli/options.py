@@ -183,7 +183,7 @@ SECTIONS: Final = (
         Option("grace", ("run", "erase"), "duration", "5m", "events of so long after a revocation are erased, too"),
         Option("suppress-for", ("run", "publish", "erase"), "duration", "30d",
                "how long what was erased is not published when it comes again; then nothing says who it was",
-               low="1s"),
+               low="1h"),
         Option("erase-within", ("audit",), "duration", "7d",
                "an erasure that is not finished for longer fails the audit", low="1s"),
         Option("country", ("run", "erase"), "country", None,

@@ -15,7 +15,7 @@ from wgtwo_pipeline.erase.rooms import EraseSettings
 from wgtwo_pipeline.erase.settings import ByHand
 from wgtwo_pipeline.errors import ConfigurationError, LakeError, NotFoundError
 from wgtwo_pipeline.events.numbers import KEY_BYTES
-from wgtwo_pipeline.lake import epochs, erasures, history, receipts
+from wgtwo_pipeline.lake import epochs, erasures, history, lake_format, receipts
 from wgtwo_pipeline.lake.history import History
 from wgtwo_pipeline.lake.open import open_store, open_to_read
 from wgtwo_pipeline.lake.receipts import Receipt
@@ -73,6 +73,7 @@ class Eraser:
         `lines` are those of the file with the numbers. Yields each receipt once it is durable. Blocks. Raises
         LakeError, after which the next call goes on.
         """
+        lake_format.ensure(self._store)
         self._store.check_replace()
         yield from self._finish_open()
         asked = self._of_revocations()
