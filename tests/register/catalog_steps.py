@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.parquet as pq
 from wgtwo_pipeline.errors import LakeError
-from wgtwo_pipeline.lake import compacted, history, iceberg
+from wgtwo_pipeline.lake import compacted, history, iceberg, receipts
 from wgtwo_pipeline.register import log, register
 from wgtwo_pipeline.register.catalogs import open_target
 from wgtwo_pipeline.register.lake_catalog import LakeCatalog
@@ -124,15 +124,21 @@ def _wrong_of(store, name):
             yield f"{name} v{number} goes back from epoch {before} to {through}"
         before = through
         rows = {file.key: file.rows for epoch, file in expected if epoch <= through}
+        followed = iceberg.through(table.properties)[1]
+        rows |= {key: left for key, left in left_by(store, followed).items() if key in rows}
         try:
             shown = list(entries(table))
         except Exception as error:
             yield f"{name} v{number} cannot be read: {error!r}"
             continue
-        shown = list(expanded(store, name, through, shown))
+        shown = list(expanded(store, name, through, shown, rows))
         keys = [key for key, _ in shown]
         if len(keys) != len(set(keys)):
             yield f"{name} v{number} shows a file twice"
+        gone = [StoreIO(store).key(entry.file_path) for entry in entries(table)]
+        gone = [key for key in gone if number == numbers[-1] and key not in set(store.keys())]
+        if gone:
+            yield f"{name} v{number}, the newest, shows what is not there: {gone}"
         if dict(shown) != rows:
             yield f"{name} v{number} says epoch {through} and shows {sorted(keys)}"
     last = history.load(store).committed
@@ -144,10 +150,18 @@ def _wrong_of(store, name):
         yield f"{name}: the hint points to a version that is not there"
 
 
-def expanded(store, name, through, shown):
+def left_by(store, erasure):
+    """By key: the rows that erasures up to this one have left in files."""
+    return {
+        row["key"]: row["rows"]
+        for number in range(1, erasure + 1)
+        for row in receipts.objects(store, number).to_pylist()
+    }
+
+
+def expanded(store, name, through, shown, rows):
     """Keys and rows of the plain files that entries show, by themselves or as parts of closed days."""
     past, locations = history.load(store), StoreIO(store)
-    rows = {file.key: file.rows for _, file in published(store)[name]}
     by_day = {}
     for entry in shown:
         by_day.setdefault(log.day_of(locations.key(entry.file_path)), []).append(entry)
@@ -163,7 +177,6 @@ def expanded(store, name, through, shown):
             if part is None or sum(rows[each] for each in part.keys) != entry.record_count:
                 yield f"{key} stands for nothing", entry.record_count
             else:
-                store.read(key)
                 yield from ((each, rows[each]) for each in part.keys)
 
 

@@ -6,7 +6,7 @@ import pytest
 from catalog_steps import bring_up, entries
 from wgtwo_pipeline.audit.audit import examine
 from wgtwo_pipeline.lake import iceberg
-from wgtwo_pipeline.register import tables
+from wgtwo_pipeline.register import log, tables
 from wgtwo_pipeline.register.catalogs import open_target
 from wgtwo_pipeline.register.store_io import StoreIO
 
@@ -103,7 +103,7 @@ def test_a_file_that_is_described_otherwise(registered):
         with transaction.update_snapshot().overwrite() as snapshot:
             snapshot.delete_data_file(entry)
             snapshot.append_data_file(
-                describer.describe(entry.file_path, entry.file_size_in_bytes + 1, footer)
+                describer.describe(entry.file_path, log.day_of(key), entry.file_size_in_bytes + 1, footer)
             )
 
     change(registered, lies)

@@ -1,6 +1,7 @@
 """Closed days in few files: the same rows in every snapshot, the plain files as they were."""
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 
 import lakes
 import pyarrow as pa
@@ -9,10 +10,11 @@ import pytest
 from catalog_steps import WHATS, bring_up, entries, rows_of, rows_of_files, stopped, wrong
 from memory_store import MemoryStore
 from wgtwo_pipeline.audit.audit import examine
-from wgtwo_pipeline.lake import compacted, history
+from wgtwo_pipeline.errors import PipelineError
+from wgtwo_pipeline.lake import compacted, history, iceberg
 from wgtwo_pipeline.lake.compacted import Part, PartPath, parts, stand_for
 from wgtwo_pipeline.register import compact as room
-from wgtwo_pipeline.register import expire
+from wgtwo_pipeline.register import dissolve, expire, tables
 from wgtwo_pipeline.register.catalogs import open_target
 
 LATER = datetime(2026, 12, 24, tzinfo=UTC)
@@ -176,6 +178,78 @@ def test_it_stops_at_any_effect(many, what):
     assert at > 8
 
 
+def keeps_the_plain_files(patches):
+    """The part is shown beside what it stands for."""
+    patches.setattr(room, "_commit", lambda table, made: commit(table, [_beside(*each) for each in made]))
+
+
+def _beside(day, files):
+    return replace(day, shown=()), files
+
+
+def shows_before_it_puts(patches):
+    """The part is put after the commit that shows it."""
+    waiting = []
+
+    def put(store, key, part, schema):
+        data = room._encode(store, part, schema)
+        waiting.append((store, key, data))
+        return memoryview(data).nbytes, pq.read_metadata(pa.BufferReader(data))
+
+    def then_put(table, made):
+        mine = list(waiting)
+        waiting.clear()
+        commit(table, made)
+        for store, key, data in mine:
+            store.create(key, data)
+
+    patches.setattr(room, "_put", put)
+    patches.setattr(room, "_commit", then_put)
+
+
+def sweeps_what_is_not_shown_yet(patches):
+    """A registrar deletes parts that no table shows: also those of a compactor that is about to commit."""
+
+    def sweep(store, target, name, erasure):
+        shown = tables.ever_shown(target.load(name))
+        parts = [info.key for info in iceberg.objects(store, name, "data")]
+        store.delete([key for key in parts if iceberg.location(store, key) not in shown])
+
+    patches.setattr(dissolve, "sweep", sweep)
+
+
+commit = room._commit
+
+
+MUTANTS = (keeps_the_plain_files, shows_before_it_puts, sweeps_what_is_not_shown_yet)
+
+
+@pytest.mark.parametrize("plant", MUTANTS, ids=lambda plant: plant.__name__)
+def test_planted_bugs_are_found(many, monkeypatch, plant):
+    """Each is shown by some stop at some effect, or without any."""
+    plant(monkeypatch)
+    assert any(_shown(many, what) for what in ("kill after", "others before")), (
+        f"nobody noticed: {plant.__doc__}"
+    )
+
+
+def _shown(many, what):
+    def work(store):
+        bring_up(store)
+        compact(store)
+
+    for at in range(12):
+        store = MemoryStore()
+        store.objects = dict(many.objects)
+        try:
+            stopped(store, at, what, lambda store=store: bring_up(store), work=work)
+        except PipelineError:
+            return True
+        if wrong(store) or examine(store)[0].total:
+            return True
+    return False
+
+
 def test_the_audit_compares_parts(many):
     """A part stands for the plain files that its name says, with all their rows."""
     compact(many)
@@ -199,7 +273,9 @@ def test_the_audit_finds_a_part_of_other_files(many):
         (key, *_) = many.keys("tables/sms/")
         size = len(many.read(key))
         snapshot.append_data_file(
-            Describer(transaction.table_metadata).describe(location(many, key), size, footer)
+            Describer(transaction.table_metadata).describe(
+                location(many, key), date(2026, 11, 23), size, footer
+            )
         )
     assert any("stand for other files" in str(each) for each in examine(many)[0].kept)
 

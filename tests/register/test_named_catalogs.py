@@ -5,6 +5,7 @@ requirements that come with a commit.
 """
 
 import threading
+from datetime import UTC, datetime, timedelta
 
 import lakes
 import pyarrow as pa
@@ -17,7 +18,7 @@ from wgtwo_pipeline.errors import CatalogError
 from wgtwo_pipeline.lake import history, iceberg
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation
-from wgtwo_pipeline.register import register
+from wgtwo_pipeline.register import expire, register
 from wgtwo_pipeline.register.catalogs import open_target
 
 
@@ -66,6 +67,24 @@ def test_two_lakes_do_not_mix(warehouse, tmp_path):
         register.bring_up(other, open_target("ware", other), history.load(other))
     register.bring_up(other, open_target("ware.other", other), history.load(other))
     assert rows_of(load_catalog("ware").load_table("other.sms")) == plain(other, "sms")
+
+
+def test_old_snapshots_go_with_their_metadata(warehouse, tmp_path):
+    """A catalog's own metadata files are its own; what only expired snapshots referred to is deleted."""
+    store = lake(tmp_path / "lake")
+    target = open_target("ware", store)
+    register.bring_up(store, target, history.load(store))
+    for epoch in range(3, 6):
+        lakes.journal(store, lakes.sms(10 * epoch, lakes.at(0, day=epoch)))
+        lakes.publish(store)
+        register.bring_up(store, target, history.load(store))
+    lists = warehouse / "wgtwo" / "sms" / "metadata"
+    before = len(list(lists.glob("snap-*.avro")))
+    assert expire.expire(store, target, "sms", datetime.now(UTC) + timedelta(days=1.5))
+    assert (before, len(list(lists.glob("snap-*.avro")))) == (4, 1)
+    found = load_catalog("ware").load_table("wgtwo.sms")
+    assert len(found.snapshots()) == 1
+    assert rows_of(found) == plain(store, "sms")
 
 
 def test_a_name_that_is_not_configured(tmp_path, monkeypatch):

@@ -56,6 +56,12 @@ def test_a_catalog_that_nobody_knows(folder, capsys):
     assert "catalog nowhere: " in capsys.readouterr().err
 
 
+def test_compaction_is_the_lake_s_own(folder, capsys):
+    """Another catalog has engines that compact: refused before anything is looked at, by the option's name."""
+    assert main(["register", "--lake", str(folder), "--catalog", "glue", "--compact"]) == 2
+    assert "--compact works in the lake's own catalog only" in capsys.readouterr().err
+
+
 def test_run_keeps_a_catalog(command, tmp_path):
     """`run --catalog lake`: when it ends, the tables show everything that it has published."""
     lake = tmp_path / "lake"

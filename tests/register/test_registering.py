@@ -7,9 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from catalog_steps import bring_up, entries, rows_of, rows_of_files, wrong
+from lakes_on_s3 import CREDENTIALS, s3_lake
+from servers import versitygw
 from wgtwo_pipeline.events.tables import catalog, current_descriptors
 from wgtwo_pipeline.lake import iceberg
-from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.lake.open import open_store, open_to_write
 from wgtwo_pipeline.lake.store import LakeLocation
 from wgtwo_pipeline.register import register
 from wgtwo_pipeline.register.catalogs import open_target
@@ -143,11 +145,22 @@ def test_bounds_are_of_times_and_numbers_only(store):
         assert set(entry.lower_bounds) == set(entry.upper_bounds) == bounded
 
 
+@pytest.fixture(params=["folder", pytest.param("versitygw", marks=pytest.mark.heavy)])
+def real(request, tmp_path, monkeypatch):
+    """A lake in a folder, and in a bucket of a real S3 server."""
+    if request.param == "folder":
+        yield open_to_write(LakeLocation(str(tmp_path / "lake")))
+        return
+    for name, value in CREDENTIALS.environment().items():
+        monkeypatch.setenv(name, value)
+    with versitygw(tmp_path / "versitygw") as server:
+        yield open_store(s3_lake(server.endpoint))
+
+
 @pytest.mark.parametrize("registrars", [3, 5])
-def test_many_registrars_at_once(tmp_path, registrars):
+def test_many_registrars_at_once(real, registrars):
     """However many start at one moment, each file is shown once, in every version."""
-    folder = open_store(LakeLocation(str(tmp_path / "lake")))
-    folder.check()
+    folder = real
     lakes.lake_of_two_days(folder)
     folder.keys = lambda prefix="": [info.key for info in folder.list(prefix)]
     for epoch in range(3, 6):

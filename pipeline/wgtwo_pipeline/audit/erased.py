@@ -33,6 +33,8 @@ class Changed:
     receipts: list[Receipt] = field(default_factory=list)
     now: dict[str, dict[str, Any]] = field(default_factory=dict)
     taken: dict[str, dict[int, int]] = field(default_factory=dict)
+    published_bytes: dict[str, int] = field(default_factory=dict)
+    """How large each was before the first of them."""
     planned: set[str] = field(default_factory=set)
     """What the open erasure is rewriting."""
     open: int | None = None
@@ -46,6 +48,7 @@ class Changed:
                 changed.receipts.append(receipts.read(store, number))
                 for row in receipts.objects(store, number).to_pylist():
                     changed.now[row["key"]] = row
+                    changed.published_bytes.setdefault(row["key"], row["bytes_before"])
                     changed.taken.setdefault(row["key"], {})[number] = row["erased"]
             except (CorruptError, pa.ArrowInvalid) as error:
                 findings.add("unreadable", receipts.receipt_key(number), str(error))

@@ -68,7 +68,7 @@ def _check_files(
     through = min(standing.registered_through, ledger.committed)
     files = ledger.files.filter(pc.equal(ledger.files["table"], standing.table)).to_pylist()
     expected = {file["key"]: file for file in files if (epoch_of(file["key"]) or 0) <= through}
-    shown = _check_parts(store, findings, where, standing, entries, expected)
+    shown = _check_parts(store, findings, ledger, where, standing, entries, expected)
     for entry in (entry for entry in entries if PartPath.parse(entry.key) is None):
         file = expected.get(entry.key)
         if entry.key in shown:
@@ -78,7 +78,9 @@ def _check_files(
             findings.expect(after, "wrong_catalog", where, f"shows {entry.key}, which no manifest names")
         elif entry.key in ledger.changed.now:
             pass  # an erasure has replaced it since; the catalog follows
-        elif (entry.rows, entry.bytes) != (file["rows"], file["bytes"]):
+        elif (entry.rows, entry.bytes) != (file["rows"], file["bytes"]) and _followed(
+            store, ledger, standing, entry.key
+        ):
             what = f"says that {entry.key} has {entry.rows:,} rows and {entry.bytes:,} bytes, not "
             findings.add("wrong_catalog", where, f"{what}{file['rows']:,} and {file['bytes']:,}")
         shown.add(entry.key)
@@ -89,6 +91,7 @@ def _check_files(
 def _check_parts(
     store: Store,
     findings: Findings,
+    ledger: Ledger,
     where: str,
     standing: Standing,
     entries: list[Entry],
@@ -103,7 +106,8 @@ def _check_parts(
             (epoch_of(key) or 0, key, file) for key, file in expected.items() if file["date"] == day
         )
         of_day = [entry.key for entry in entries if _day(entry.key) == day]
-        found = stand_for(of_day, [(key, file["bytes"]) for _, key, file in files])
+        published = ledger.changed.published_bytes
+        found = stand_for(of_day, [(key, published.get(key, file["bytes"])) for _, key, file in files])
         if found is None:
             findings.add(
                 "wrong_catalog", where, f"the parts of {day} stand for other files than its plain ones"
@@ -112,10 +116,18 @@ def _check_parts(
             rows = sum(expected[each]["rows"] for each in part.keys)
             said = parts[key]
             what = f"says that {key} has {said.rows:,} rows and {said.bytes:,} bytes, not {rows:,} and "
-            right = (said.rows, said.bytes) == (rows, sizes.get(key))
+            right = (said.rows, said.bytes) == (rows, sizes.get(key)) or not all(
+                _followed(store, ledger, standing, each) for each in part.keys
+            )
             findings.expect(right, "wrong_catalog", where, f"{what}{sizes.get(key, 0):,}")
             covered.update(part.keys)
     return covered
+
+
+def _followed(store: Store, ledger: Ledger, standing: Standing, key: str) -> bool:
+    """Whether the table has followed what erasures did to a file, and none is at work on it."""
+    newest = max(ledger.changed.taken.get(key, ()), default=0)
+    return newest <= standing.erased_through and not ledger.changed.is_changing(store, key)
 
 
 def _day(key: str) -> date | None:

@@ -102,7 +102,7 @@ def _made(
         for part in day.parts:
             key = PartPath(name, day.day, erasure, part.digest).key
             size, footer = _put(store, key, part, schema)
-            files.append(describer.describe(location(store, key), size, footer))
+            files.append(describer.describe(location(store, key), day.day, size, footer))
         if sum(file.record_count for file in files) != sum(file.record_count for file in day.shown):
             _LOG.info("%s %s is being erased from: it is compacted when that is finished", name, day.day)
             continue
@@ -130,7 +130,7 @@ def _encode(store: Store, part: Part, schema: pa.Schema) -> pa.Buffer:
     for rows in _row_groups(store, part, schema):
         writer = writer or pq.ParquetWriter(sink, schema, **parquet.options(rows))
         writer.write_table(rows, row_group_size=max(1, len(rows)))
-    assert writer is not None, "a part has files, which have rows"
+    assert writer is not None, "a part has files"
     writer.close()
     return sink.getvalue()
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from wgtwo_pipeline.errors import CorruptError
-from wgtwo_pipeline.lake import layout
+from wgtwo_pipeline.lake import erasures, layout, receipts
 from wgtwo_pipeline.lake.compacted import PartPath
 from wgtwo_pipeline.lake.history import History
 from wgtwo_pipeline.lake.layout import QUARANTINE, FilePath
@@ -30,7 +30,7 @@ class Log:
     after: int
     files: dict[str, list[Published]] = field(default_factory=dict)
     replaced: dict[str, int] = field(default_factory=dict)
-    """The files that erasures have replaced, by key: the last erasure that did."""
+    """The files that erasures have replaced, by key: the last one that did. Of the erasures after `erased_after`."""
 
     def replaced_of(self, table: str, through: int, erased: int) -> list[str]:
         """The files of a table, of the epochs up to `through`, that erasures after `erased` have replaced."""
@@ -41,15 +41,31 @@ class Log:
         )
 
 
-def read(store: Store, past: History, after: int = 0) -> Log:
-    """The log up to `past`, without the files of the epochs up to `after`. Raises LakeError."""
-    log = Log(past.committed, 0, after)
+def read(store: Store, past: History, after: int = 0, erased_after: int = 0) -> Log:
+    """The log up to `past` and the last receipt; without the epochs and erasures up to those. Raises LakeError."""
+    last = newest_erasure(store)
+    log = Log(past.committed, last, after, replaced=replaced(store, erased_after, last))
     for key, table, day in _files(store, past, after):
         if table != QUARANTINE and epoch_of(key) > after:
             log.files.setdefault(table, []).append(Published(epoch_of(key), key, day))
     for files in log.files.values():
         files.sort()
     return log
+
+
+def newest_erasure(store: Store) -> int:
+    """The last erasure that has its receipt, and with it all before it; 0 before the first."""
+    return max(erasures.listing(store).receipts, default=0)
+
+
+def replaced(store: Store, after: int, through: int) -> dict[str, int]:
+    """The files of tables that these erasures have replaced, by key: the last one that did."""
+    return {
+        key: erasure
+        for erasure in range(after + 1, through + 1)
+        for key in receipts.objects(store, erasure)["key"].to_pylist()
+        if key.startswith(layout.TABLES)
+    }
 
 
 def day_files(store: Store, past: History, table: str, day: date, through: int) -> list[tuple[str, int]]:

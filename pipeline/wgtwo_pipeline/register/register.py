@@ -24,7 +24,7 @@ from wgtwo_pipeline.lake.iceberg import location
 from wgtwo_pipeline.lake.layout import QUARANTINE
 from wgtwo_pipeline.lake.open import open_to_read
 from wgtwo_pipeline.lake.store import Store
-from wgtwo_pipeline.register import compact, log, tables
+from wgtwo_pipeline.register import compact, dissolve, log, tables
 from wgtwo_pipeline.register.catalogs import Target, open_target, telling
 from wgtwo_pipeline.register.expire import expire
 from wgtwo_pipeline.register.settings import Registering
@@ -41,6 +41,7 @@ class Registered:
     """What one call has done: how far the tables are now, and how many files it has shown, or shown anew."""
 
     epoch: int
+    erasure: int
     tables: int
     files: int
 
@@ -59,7 +60,7 @@ def register(registering: Registering) -> int:
 
 
 class Registrar:
-    """Brings the tables up again and again; looks at them only when something was committed since the last time."""
+    """Brings the tables up again and again; looks at them only when something was committed, or erased, since."""
 
     def __init__(self, store: Store, catalog: str) -> None:
         self._store, self._catalog = store, catalog
@@ -69,7 +70,8 @@ class Registrar:
     def bring_up(self) -> Registered:
         """What the tables show now. Raises LakeError or CatalogError; the next call tries again."""
         self._past = history.load(self._store, self._past)
-        if self._done is None or self._done.epoch != self._past.committed:
+        now = (self._past.committed, log.newest_erasure(self._store))
+        if self._done is None or (self._done.epoch, self._done.erasure) != now:
             self._done = bring_up(self._store, open_target(self._catalog, self._store), self._past)
         return self._done
 
@@ -79,12 +81,14 @@ def bring_up(store: Store, target: Target, past: history.History) -> Registered:
     with telling(target.name):
         names = _names(past)
         found = {name: target.load(name) for name in names}
-        after = min((_through(table)[0] for table in found.values()), default=past.committed)
-        entries = log.read(store, past, after)
-        files = sum(_bring_up_table(store, target, name, entries) for name in names)
+        shown = [_through(table) for table in found.values()]
+        after = min((epoch for epoch, _ in shown), default=past.committed)
+        entries = log.read(store, past, after, min((erasure for _, erasure in shown), default=0))
+        files = sum(_bring_up_table(store, target, past, name, entries) for name in names)
         for name in names:
+            dissolve.sweep(store, target, name, entries.erasure)
             expire(store, target, name, datetime.now(UTC))
-        return Registered(past.committed, len(names), files)
+        return Registered(past.committed, entries.erasure, len(names), files)
 
 
 def _names(past: history.History) -> list[str]:
@@ -93,7 +97,7 @@ def _names(past: history.History) -> list[str]:
     return sorted(name for name, count in counts if count.published and name != QUARANTINE)
 
 
-def _bring_up_table(store: Store, target: Target, name: str, entries: log.Log) -> int:
+def _bring_up_table(store: Store, target: Target, past: history.History, name: str, entries: log.Log) -> int:
     files = 0
     for _ in range(tables.ATTEMPTS):
         table = target.load(name)
@@ -105,7 +109,7 @@ def _bring_up_table(store: Store, target: Target, name: str, entries: log.Log) -
                 table = target.create(name, tables.columns([_footer(store, step.new[0])[1]]))
                 step = plan(entries, name, _through(table))
             if step:
-                files += _commit(store, table, step)
+                files += _commit(store, table, past, name, step)
         except (CommitFailedException, CommitStateUnknownException) as error:
             _LOG.info("%s: %s; reading it again", name, error)
     raise LakeError(f"table {name} is changed by others again and again: register with fewer at once")
@@ -140,10 +144,10 @@ def plan(entries: log.Log, name: str, through: tuple[int, int]) -> Step | None:
     )
 
 
-def _commit(store: Store, table: Table, step: Step) -> int:
-    """One transaction, or nothing."""
-    footers = dict(_footers(store, [*step.new, *step.replaced]))
-    gone = _entries(table, {location(store, key) for key in step.replaced})
+def _commit(store: Store, table: Table, past: history.History, name: str, step: Step) -> int:
+    """One transaction, or nothing. What an erasure replaced is described anew, each file as it is now."""
+    gone, again = dissolve.replaced(store, table, past, name, step.replaced)
+    footers = dict(_footers(store, [*step.new, *again]))
     with table.transaction() as transaction:
         columns = tables.columns((footer for _, footer in footers.values()), table.schema().column_names)
         if columns.names:
@@ -151,9 +155,8 @@ def _commit(store: Store, table: Table, step: Step) -> int:
                 update.union_by_name(columns)
         describer = tables.Describer(transaction.table_metadata)
         added = [
-            describer.describe(location(store, key), size, footer)
+            describer.describe(location(store, key), log.day_of(key), size, footer)
             for key, (size, footer) in footers.items()
-            if footer.num_rows  # an erasure may leave none
         ]
         _show(transaction, step, gone, added)
         _say(transaction, table, step)
@@ -187,11 +190,6 @@ def _say(transaction: Transaction, table: Table, step: Step) -> None:
     )
     transaction._requirements += (unchanged,)
     transaction.set_properties(properties)
-
-
-def _entries(table: Table, locations: set[str]) -> list[DataFile]:
-    """The table's entries of these files."""
-    return [file for file in tables.entries(table) if file.file_path in locations] if locations else []
 
 
 def _through(table: Table | None) -> tuple[int, int]:

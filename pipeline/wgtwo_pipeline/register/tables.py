@@ -1,6 +1,7 @@
 """What a registered table looks like: its columns, its partition, its properties, and how a file is described."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 from typing import Any, Final
 
 import pyarrow as pa
@@ -18,12 +19,14 @@ from pyiceberg.schema import assign_fresh_schema_ids
 from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.transforms import IdentityTransform
-from pyiceberg.typedef import Identifier
+from pyiceberg.typedef import Identifier, Record
 
 PARTITION: Final = "date"
 ATTEMPTS: Final = 100
 """So often a table may be changed by others between reading and committing it."""
 
+_WITHOUT_ROWS: Final[dict[str, Any]] = {"record_count": 0, "column_sizes": {}, "split_offsets": []}
+_EPOCH: Final = date(1970, 1, 1).toordinal()
 _BOUNDED: Final = ("timestamp", "date", "sequence")
 _PROPERTIES: Final = {
     "format-version": "2",
@@ -106,23 +109,21 @@ class Describer:
         self._plan = compute_statistics_plan(self._schema, metadata.properties)
         self._ids = parquet_path_to_id_mapping(self._schema)
 
-    def describe(self, location: str, size: int, footer: pq.FileMetaData) -> DataFile:
-        """The entry of one file of `size` bytes; it must have rows, all of one date."""
-        statistics = data_file_statistics_from_parquet_metadata(footer, self._plan, self._ids)
+    def describe(self, location: str, day: date, size: int, footer: pq.FileMetaData) -> DataFile:
+        """The entry of one file of `size` bytes, with rows of one day; or with none, where all were erased."""
+        described = _WITHOUT_ROWS
+        if footer.num_rows:
+            statistics = data_file_statistics_from_parquet_metadata(footer, self._plan, self._ids)
+            described = statistics.to_serialized_dict()
         return DataFile.from_args(
             content=DataFileContent.DATA,
             file_path=location,
             file_format=FileFormat.PARQUET,
-            partition=statistics.partition(self._spec, self._schema),
+            partition=Record(day.toordinal() - _EPOCH),
             file_size_in_bytes=size,
             sort_order_id=None,
             spec_id=self._spec.spec_id,
             equality_ids=None,
             key_metadata=None,
-            **_plain(statistics),
+            **described,
         )
-
-
-def _plain(statistics: Any) -> dict[str, Any]:
-    described: dict[str, Any] = statistics.to_serialized_dict()
-    return described

@@ -13,12 +13,14 @@ from wgtwo_pipeline.erase.report import show
 from wgtwo_pipeline.erase.requests import Next
 from wgtwo_pipeline.erase.rooms import EraseSettings
 from wgtwo_pipeline.erase.settings import ByHand
-from wgtwo_pipeline.errors import ConfigurationError, LakeError, NotFoundError
+from wgtwo_pipeline.errors import ConfigurationError, LakeError, NotFoundError, PipelineError
 from wgtwo_pipeline.events.numbers import KEY_BYTES
-from wgtwo_pipeline.lake import epochs, erasures, history, lake_format, receipts
+from wgtwo_pipeline.lake import epochs, erasures, history, iceberg, lake_format, receipts
 from wgtwo_pipeline.lake.history import History
 from wgtwo_pipeline.lake.open import open_store, open_to_read
 from wgtwo_pipeline.lake.receipts import Receipt
+from wgtwo_pipeline.lake.store import Store
+from wgtwo_pipeline.register.settings import LAKE
 from wgtwo_pipeline.run import jobs
 from wgtwo_pipeline.run.config import Asked, Config
 
@@ -40,9 +42,23 @@ def erase(asked: Asked) -> int:
         open_to_read(asked.lake)
         show(Eraser(asked.config).preview(asked.by_hand, lines), as_json=asked.json)
         return 0
-    open_store(asked.lake).check()
+    store = open_store(asked.lake)
+    store.check()
     show(Eraser(asked.config).erase(asked.by_hand, lines), as_json=asked.json)
+    follow(store)
     return 0
+
+
+def follow(store: Store) -> None:
+    """Where the lake is its own Iceberg catalog, its tables show at once what is left."""
+    if next(iter(store.list(iceberg.ROOT)), None) is None:
+        return
+    try:
+        from wgtwo_pipeline.register.register import Registrar  # brings pyiceberg, an extra
+
+        Registrar(store, LAKE).bring_up()
+    except (ModuleNotFoundError, PipelineError) as error:
+        _LOG.error("the Iceberg tables show what was erased until `register` is run: %s", error)
 
 
 def _lines(asked: ByHand) -> Sequence[str]:

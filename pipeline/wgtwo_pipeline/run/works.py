@@ -77,11 +77,12 @@ def erase(config: Config, lifeline: Lifeline) -> None:
 
     Where the lake or cluster can't be reached it is left to the next time.
     """
-    from wgtwo_pipeline.run.erasing import Eraser
+    from wgtwo_pipeline.run.erasing import Eraser, follow
 
     try:
         for receipt in Eraser(config).erase():
             lifeline.report(erasure=receipt.erasure)
+            follow(open_store(config.lake))
             if lifeline.stopping.is_set():
                 return
     except (LakeError, JobError) as error:
