@@ -11,7 +11,7 @@ from wgtwo_pipeline.ask import backlog
 from wgtwo_pipeline.audit.audit import examine
 from wgtwo_pipeline.erase.settings import ByHand
 from wgtwo_pipeline.errors import ConfigurationError
-from wgtwo_pipeline.lake import erasures, history, receipts
+from wgtwo_pipeline.lake import erasures, history, receipts, subjects
 from wgtwo_pipeline.lake import journal as segments
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation
@@ -254,3 +254,24 @@ def test_quarantined_revocations_are_warned_of(store):
     findings, _ = examine(store)
     assert findings.kept == []
     assert "may be revocations" in findings.warnings[0]
+
+
+def test_the_index_spares_looking(store, monkeypatch):
+    """An erasure looks only into the epochs that have its subjects; without the index it finds the same."""
+    monkeypatch.setattr(subjects, "BLOCK_EPOCHS", 4)
+    for epoch in range(8):
+        owner = HERS if epoch in (2, 6) else HIS
+        journal(store, sms_of(owner, epoch, at(epoch)), sms_of("+46701740600", 100 + epoch, at(epoch)))
+        publish(store)
+    (receipt,) = eraser(store).erase(BY_HAND, [HERS])
+    copies = len(list(store.list("retained/")))
+    assert (receipt.erased, receipt.files) == ({"sms": 2}, 2)
+    assert receipt.looked_at == 2 + copies
+    indexes = [info.key for info in store.list("subjects/")]
+    assert len(indexes) == 2
+    (nothing,) = eraser(store).erase(BY_HAND, [HERS])
+    assert nothing.looked_at < receipt.looked_at
+    store.delete(indexes)
+    (his,) = eraser(store).erase(BY_HAND, [HIS])
+    assert his.erased == {"sms": 6}
+    assert_audited(store, published=8)

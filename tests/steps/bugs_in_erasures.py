@@ -10,7 +10,7 @@ from scripted_lake import ScriptedStore
 from wgtwo_pipeline.erase import finish, rewrite
 from wgtwo_pipeline.erase import rooms as erase_rooms
 from wgtwo_pipeline.events.forget import Subjects
-from wgtwo_pipeline.lake import epochs, erasures, history
+from wgtwo_pipeline.lake import epochs, erasures, history, subjects
 from wgtwo_pipeline.publish import rooms
 from wgtwo_pipeline.run import erasing
 
@@ -172,3 +172,20 @@ def read_again_from_the_start(patches):
         return original(store, past, replace(new, read_through=past.committed), grace)
 
     patches.setattr(erasing.requests, "of_revocations", of_revocations)
+
+
+def index_misses_an_epoch(patches):
+    original = subjects.epochs_of
+    patches.setattr(
+        subjects, "epochs_of", lambda store, block, *rest: original(store, block, *rest) - {block.first}
+    )
+
+
+def index_forgets(patches):
+    """After an erasure it takes whole epochs out of the index."""
+    original = subjects.follow
+    patches.setattr(
+        subjects,
+        "follow",
+        lambda store, block, files, epochs, key: original(store, block, [], epochs, key),
+    )

@@ -235,6 +235,8 @@ MUTANTS = (
     Mutant("requests", "takes revocations for read that are not", erase.read_again_from_the_start, FORGOTTEN),
     Mutant("candidates", "leaves out the quarantine", erase.without("quarantine"), FORGOTTEN),
     Mutant("candidates", "leaves out the retained copies", erase.without("retained"), FORGOTTEN),
+    Mutant("subjects", "the index misses an epoch", erase.index_misses_an_epoch, FORGIVEN),
+    Mutant("subjects", "the index forgets who is still there", erase.index_forgets, FORGIVEN),
     Mutant("flows", "gives the receipt before anything is rewritten", erase.receipt_first, FORGOTTEN),
     Mutant("finish", "puts the token into the receipt", erase.token_in_the_receipt, FORGOTTEN),
     Mutant("decode", "does not suppress", erase.forget_to_suppress, REDELIVERED),

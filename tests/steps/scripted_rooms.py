@@ -17,7 +17,7 @@ from wgtwo_pipeline.erase.settings import Erasing
 from wgtwo_pipeline.events import api
 from wgtwo_pipeline.ingest import ack, session, subscribe, worker
 from wgtwo_pipeline.ingest.settings import IngestSettings
-from wgtwo_pipeline.lake import deduplicate, epochs, erasures, history, journal
+from wgtwo_pipeline.lake import deduplicate, epochs, erasures, history, journal, subjects
 from wgtwo_pipeline.lake.manifest import Parameters
 from wgtwo_pipeline.publish import rooms
 from wgtwo_pipeline.run import erasing, jobs
@@ -107,6 +107,7 @@ def install(world, patches):
             "datetime": datetime_of(clock),
             "open_store": lambda location: world.known[location.url].store,
         },
+        subjects: {"BLOCK_EPOCHS": 2, "ThreadPoolExecutor": Immediate},
         finish: {"datetime": datetime_of(clock)},
         erasures: {"secrets": SimpleNamespace(token_bytes=lambda size: b"k" * size)},
         jobs: {

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from wgtwo_pipeline.lake import erasures, history, receipts
+from wgtwo_pipeline.erase.candidates import of_epochs, table_files
+from wgtwo_pipeline.lake import erasures, history, receipts, subjects
+from wgtwo_pipeline.lake.holds import Item
 from wgtwo_pipeline.lake.receipts import RETAINED, Receipt
 from wgtwo_pipeline.lake.store import Store
 
@@ -17,7 +19,9 @@ def finish(store: Store, erasure: int, first_clean_epoch: int, objects: pa.Table
     Call it only when every object of the plan is rewritten. Idempotent.
     """
     asked, plan = erasures.request(store, erasure), erasures.plan(store, erasure)
-    notes = tuple(_notes(store, plan.objects["key"].to_pylist()))
+    rewritten = plan.objects["key"].to_pylist()
+    indexes = list(_follow(store, first_clean_epoch, rewritten))
+    notes = tuple(_notes(store, [*rewritten, *indexes]))
     erased: Counter[str] = Counter()
     freed: Counter[str] = Counter()
     blanked = copies = 0
@@ -50,6 +54,17 @@ def finish(store: Store, erasure: int, first_clean_epoch: int, objects: pa.Table
         answers=asked.answers,
     )
     return receipts.keep(store, receipt, objects)
+
+
+def _follow(store: Store, before: int, rewritten: list[str]) -> Iterator[str]:
+    """Brings the index of subjects up to the files that were rewritten; the keys of what was touched of it."""
+    items = [item for item in map(Item.of, rewritten) if item]
+    files = table_files(store, history.load(store)) if items else None
+    for block in subjects.blocks(before) if items else ():
+        touched = {item.epoch for item in items if block.first <= item.epoch <= block.last}
+        if touched:
+            subjects.follow(store, block, of_epochs(files, touched), touched, erasures.key(store))
+            yield block.key
 
 
 def _notes(store: Store, keys: list[str]) -> Iterator[str]:

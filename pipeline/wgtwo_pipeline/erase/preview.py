@@ -36,7 +36,7 @@ def preview(store: Store, past: History, asked: Request, key: bytes) -> Preview:
     subjects = erasures.of_request(asked, key)
     looked_at = files = copies = blanked = 0
     erased: Counter[str] = Counter()
-    for item in candidates(store, past, past.committed + 1, subjects):
+    for item in candidates(store, past, past.committed + 1, subjects, by_index=False):
         looked_at += 1
         try:
             new = rewrite.without(store, item, store.read(item.key), subjects, asked.erasure)
