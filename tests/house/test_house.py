@@ -26,7 +26,7 @@ def contracts_kept(root: Path) -> bool:
     linter = Path(sys.executable).with_name("lint-imports")
     environment = {"PYTHONPATH": str(root / "pipeline"), "PATH": "/usr/bin:/bin"}
     ended = subprocess.run(
-        [linter, "--no-cache", "--no-logo"],
+        [linter, "--no-logo"],
         cwd=root,
         env=environment,
         capture_output=True,
@@ -37,13 +37,22 @@ def contracts_kept(root: Path) -> bool:
     return ended.returncode == 0
 
 
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("house")
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(PACKAGE, folder / "pipeline" / "wgtwo_pipeline", ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
+
+
 @pytest.mark.parametrize(
     ("module", "line"),
     [
         (None, None),
         ("events/wire.py", "from wgtwo_pipeline.lake import journal"),
         ("audit/lists.py", "from wgtwo_pipeline.ask import render"),
-        ("lake/journal.py", "from wgtwo_pipeline.lake import epochs"),
+        ("publish/write.py", "from wgtwo_pipeline.publish import rooms"),
         ("sandbox/events/kinds.py", "from wgtwo_pipeline.sandbox.broker import engine"),
         ("lake/store.py", "import apache_beam"),
     ],
@@ -56,16 +65,18 @@ def contracts_kept(root: Path) -> bool:
         "a helper that knows Beam",
     ],
 )
-def test_the_contract_refuses_an_import_turned_round(tmp_path, module, line):
+def test_the_contract_refuses_an_import_turned_round(copy, module, line):
     """`make check` passes as the house stands, and fails as soon as one import goes up, sideways or round."""
-    shutil.copytree(
-        PACKAGE, tmp_path / "pipeline" / "wgtwo_pipeline", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    if module is not None:
-        with (tmp_path / "pipeline" / "wgtwo_pipeline" / module).open("a") as file:
-            file.write(f"\n{line}\n")
-    assert contracts_kept(tmp_path) == (module is None)
+    if module is None:
+        assert contracts_kept(copy)
+        return
+    path = copy / "pipeline" / "wgtwo_pipeline" / module
+    before = path.read_text()
+    path.write_text(f"{before}\n{line}\n")
+    try:
+        assert not contracts_kept(copy)
+    finally:
+        path.write_text(before)
 
 
 @pytest.mark.parametrize("path", FAMILIES, ids=lambda path: str(path.parent.relative_to(PACKAGE)))
