@@ -63,6 +63,14 @@ class Command:
     def running(self) -> bool:
         return self.process.poll() is None
 
+    def alarms(self, pattern: str) -> list[str]:
+        """The lines of its log that match, but for the warning that ERASES_NOTHING asks for."""
+        return [
+            line
+            for line in self.stderr.splitlines()
+            if re.search(pattern, line) and "--erase-every never: " not in line
+        ]
+
     def says(self, text: str, seconds: float = START_SECONDS) -> re.Match[str]:
         """Waits until the log matches; the process must not end before."""
 

@@ -18,7 +18,7 @@ def test_run_with_its_own_sandbox_ends_by_itself_and_shows_what_it_has_done(comm
     process.says("subscribing")  # imports take their time where other work shares the cores
     process.succeeds(8 + 10 + 3)  # the stop and what is shown
     assert "Traceback" not in process.stderr
-    assert not re.search(r"WARN|ERROR", process.stderr), process.stderr
+    assert process.alarms("WARN|ERROR") == []
     rows = assert_nothing_twice(lake)
     assert rows > 20
     shown = process.stdout
