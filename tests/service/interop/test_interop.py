@@ -5,6 +5,7 @@ import subprocess
 import threading
 import time
 
+import java_server as java
 import pytest
 from middle import PROXIES
 from scripted_server import self_signed
@@ -27,6 +28,14 @@ def go_server():
     command = [tool("loadserver"), "--events", str(EVENTS)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         yield json.loads(server.stdout.readline())["address"]
+        server.terminate()
+
+
+@pytest.fixture
+def java_server():
+    """grpc-java: ends each connection after a second, in peace."""
+    with subprocess.Popen(java.command(), stdout=subprocess.PIPE, text=True) as server:
+        yield f"127.0.0.1:{server.stdout.readline().strip()}"
         server.terminate()
 
 
@@ -105,6 +114,25 @@ def test_grpc_go(go_server, connect):
     client = connect(go_server)
     client.run()
     assert (len(client.sequences), client.acked, client.failed, client.streams) == (EVENTS, EVENTS, 0, 1)
+
+
+@pytest.mark.timeout(600)  # Maven may have to fetch all that it needs
+def test_grpc_java(java_server, connect):
+    """A stream to its end, and calls for three seconds, in which connections come and go: none is lost."""
+    transport = connect(java_server).transport
+    stream = transport.stream("/test.Service/Stream", b"50000")
+    got: list[bytes] = []
+    while len(got) < 50_000 and (received := stream.receive(1000, 0.1, 30)):
+        got += [each.payload for each in received]
+    with pytest.raises(StreamEndedError) as end:
+        stream.receive(1, 0, 30)
+    assert end.value.code == "OK"
+    assert got == [b"%08d" % number for number in range(50_000)]
+    ends = time.monotonic() + 3
+    while time.monotonic() < ends:
+        requests = [b"%d" % number for number in range(500)]
+        results = transport.call_many("/test.Service/Call", requests, 20)
+        assert [result.response for result in results] == requests
 
 
 @pytest.mark.parametrize("proxy", PROXIES, indirect=True)
