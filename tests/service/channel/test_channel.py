@@ -1,4 +1,7 @@
-"""The thread that owns the connections: GOAWAY, silence, limits and ends, against a server made by hand."""
+"""The thread that owns the connections: GOAWAY, silence, limits and ends, against a server made by hand.
+
+It is over 300 lines since every test scripts the server's side of a conversation of its own.
+"""
 
 import itertools
 import threading
