@@ -134,6 +134,6 @@ def assert_nothing_twice(lake: Path) -> int:
             identities = Counter(
                 zip(table["sequence"].to_pylist(), table["timestamp"].to_pylist(), strict=True)
             )
-            assert max(identities.values()) == 1, f"{name}: {identities.most_common(3)}"
+            assert max(identities.values(), default=1) == 1, f"{name}: {identities.most_common(3)}"
             total += len(identities)
     return total

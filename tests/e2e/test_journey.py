@@ -58,3 +58,16 @@ def test_a_second_run_goes_on_in_the_same_lake(command, tmp_path: Path):
         before, rows = rows, assert_nothing_twice(lake)
         assert rows > before
     assert_audit_passes(lake, "--deep")
+
+
+@pytest.mark.heavy
+def test_it_obeys_the_revocations_that_its_sandbox_makes_up(command, tmp_path: Path):
+    """`run` erases those who revoke, at the latest when it stops; its table and its proof say so."""
+    lake = tmp_path / "lake"
+    shown = command("run", "--for", "8s", "--lake", lake, "--erase-every", "30s").succeeds(60).stdout
+    erased = re.search(r"erased ([\d,]+)", shown)
+    assert erased, shown
+    assert int(erased[1].replace(",", "")) > 0
+    assert "audit passed" in shown
+    assert assert_nothing_twice(lake) > 20
+    assert_audit_passes(lake, "--deep")

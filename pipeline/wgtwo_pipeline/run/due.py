@@ -23,7 +23,7 @@ class Erasing:
         self._child: Child | None = None
         self._due_at = time.monotonic() + min(self._every or 0.0, _FIRST_SECONDS)
         if self._every is None:
-            _LOG.warning(
+            _LOG.info(
                 "--erase-every never: consent revocations are stored, and not obeyed until `erase` is run"
             )
 
