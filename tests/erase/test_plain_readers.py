@@ -51,7 +51,8 @@ class Reader(threading.Thread):
         while not self.stopping.is_set():
             try:
                 found = self._read()
-            except Exception:  # right or fails: a scan that spans a replacement is begun again
+            except (Exception, polars.exceptions.PanicException):
+                # right or fails: a scan that spans a replacement is begun again
                 self.failed += 1
                 continue
             twice = len(found) - len(set(found))
