@@ -103,12 +103,12 @@ def test_a_read_only_root(machine, tmp_path, showed):
     """With a read-only root and a tmpfs for the lake and for temporary files, a run ends with a passed audit."""
     who = [] if os.geteuid() == 0 else ["--map-root-user"]
     script = (
-        "set -e; mount -o remount,bind,ro / 2>/dev/null || mount --bind / /; mount -o remount,bind,ro /;"
-        " mount -t tmpfs none /tmp; mkdir /tmp/work; cd /tmp/work; ! touch /usr/written 2>/dev/null; "
-        'exec "$@" run --for 3s --lake /tmp/work/lake'
+        "set -e; mount -o remount,bind,ro / 2>/dev/null || { mount --bind / /; mount -o remount,bind,ro /; };"
+        f' mount -t tmpfs none "{tmp_path}"; cd "{tmp_path}"; ! touch /usr/written 2>/dev/null; '
+        'exec "$@" run --for 3s --lake lake'
     )
     command = ["unshare", *who, "--mount", "sh", "-c", script, "sh", sys.executable, "-m", "wgtwo_pipeline"]
-    environment = {**machine.variables(), "HOME": "/nonexistent"}
+    environment = {**machine.variables(), "HOME": "/nonexistent", "TMPDIR": str(tmp_path)}
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
     assert ended.returncode == 0, ended.stderr
     assert "passed" in ended.stdout.lower(), ended.stdout
