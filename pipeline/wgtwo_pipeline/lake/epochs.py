@@ -92,7 +92,7 @@ def waiting(
     if history.open_epoch(store, past):
         return True
     last = _last_parameters(store, past)
-    if last.erasures != _in_force(store, last, suppress_for).erasures:
+    if last.erasures != _in_force(store, last, suppress_for, datetime.now(UTC)).erasures:
         return True
     now = datetime.now(UTC)
     named = ((info.modified, journal.SegmentName.parse(info.key)) for info in history.backlog(store, past))
@@ -123,7 +123,9 @@ def seal(
     members = _choose(history.backlog(store, past), limits)
     # After the history: whoever has seen the last epoch committed sees all requests that its seal lists.
     last = _last_parameters(store, past)
-    now = _in_force(store, last, suppress_for)
+    # Of the deliveries at hand the oldest counts: what waited for long is not what came late.
+    came = (journal.SegmentName.parse(segment.key).created_at for segment in members if segment.rows)
+    now = _in_force(store, last, suppress_for, min((datetime.now(UTC), *came)))
     idle = not any(segment.rows for segment in members) and len(members) < _MANY_HEARTBEATS
     if idle and now.erasures == last.erasures:
         return None
@@ -142,8 +144,8 @@ def _last_parameters(store: Store, past: history.History) -> Parameters:
     return sealed(store, past.committed).parameters if past.committed else Parameters("")
 
 
-def _in_force(store: Store, last: Parameters, suppress_for: timedelta) -> Parameters:
-    return erasures.in_force(erasures.listing(store), last, suppress_for, datetime.now(UTC))
+def _in_force(store: Store, last: Parameters, suppress_for: timedelta, at: datetime) -> Parameters:
+    return erasures.in_force(erasures.listing(store), last, suppress_for, at)
 
 
 def _choose(waiting: Iterable[ObjectInfo], limits: Limits) -> list[SegmentRef]:
