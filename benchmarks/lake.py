@@ -14,7 +14,7 @@ from wgtwo_pipeline.lake.journal import SegmentWriter, Source
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation
 
-START_SECONDS = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp())
+START_SECONDS = int(datetime(2026, 10, 1, tzinfo=UTC).timestamp())
 SPACING_MICROSECONDS = 500
 SEGMENT_EVENTS = 500
 

@@ -54,7 +54,7 @@ def examine(
     objects.check_journal(store, findings, ledger)
     objects.check_descriptors(store, findings, ledger)
     registered.check(store, findings, ledger)
-    erased.check(store, findings, ledger.changed, erase_within, datetime.now(UTC))
+    erased.check(store, findings, ledger.changed, erase_within, datetime.now(UTC), ledger.recent_files())
     erased.check_quarantine(store, findings, ledger.recent_files())
     if deep:
         from wgtwo_pipeline.audit import rows  # brings DuckDB
