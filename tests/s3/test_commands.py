@@ -95,7 +95,7 @@ def test_every_command_does_its_work_on_s3_with_the_rights_of_its_policy(service
     lake = download(gateway, tmp_path / "lake")
     assert_published(lake, events)
     folders = {path.name for path in lake.iterdir()}
-    assert folders == {"epochs", "tables", "retained", "descriptors"}, (
+    assert folders == {"lake.json", "epochs", "tables", "retained", "descriptors"}, (
         "the journal is empty, no probe is left"
     )
 
