@@ -7,29 +7,8 @@ import sys
 import pytest
 from lakes import at, journal, publish
 from lakes_erased import CONSENTS, HERS, HIS, consent, revoke, sms_of
-from wgtwo_pipeline.cli.main import main
-from wgtwo_pipeline.lake.open import open_store
-from wgtwo_pipeline.lake.store import LakeLocation
 
 DIGITS = HERS.removeprefix("+")
-
-
-@pytest.fixture
-def store(tmp_path):
-    store = open_store(LakeLocation(str(tmp_path / "lake")))
-    store.check()
-    return store
-
-
-@pytest.fixture
-def run(store, capsys):
-    """`run("erase", "--receipts")` returns (exit code, standard output, standard error)."""
-
-    def run(command, *arguments):
-        code = main([command, *arguments, "--lake", store.location.url])
-        return code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture
