@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 NOT_FOR_WORKERS := duckdb fsspec grpcio-health-checking grpcio-reflection
 
 .DEFAULT_GOAL := help
-.PHONY: help run sandbox test machines heavy check format protos reference lock dist tools bench clean
+.PHONY: help run sandbox test machines heavy check format protos rows reference lock dist tools bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-zA-Z._-]*:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | \
@@ -46,6 +46,9 @@ wgtwo.bin: $(INSTALLED) $(wildcard protos/wgtwo/*/*/*.proto) ## write the descri
 
 protos: $(INSTALLED_DEV) ## generate the stubs beside the .proto files anew
 	protos/generate.sh $(BIN)/python
+
+rows: $(INSTALLED) ## generate the row types for Beam pipelines anew
+	$(BIN)/python -m wgtwo_pipeline.ask.row_types
 
 reference: $(INSTALLED) ## write docs/reference.md and the schema of the configuration file anew
 	$(BIN)/python -m wgtwo_pipeline.cli.reference docs

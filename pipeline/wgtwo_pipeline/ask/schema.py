@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -34,10 +34,15 @@ def schema(describing: Describing) -> int:
     return 0
 
 
+def schemas() -> Mapping[str, pa.Schema]:
+    """Every table's columns by its name, and those of the quarantine."""
+    tables = {name: table.schema for name, table in catalog(current_descriptors()).items()}
+    return tables | {layout.QUARANTINE: QUARANTINE}
+
+
 def described(describing: Describing) -> list[Described]:
     """The tables that are asked for: one, or all and the quarantine."""
-    tables = {name: table.schema for name, table in catalog(current_descriptors()).items()}
-    tables[layout.QUARANTINE] = QUARANTINE
+    tables = schemas()
     names = [describing.table] if describing.table else list(tables)
     if unknown := set(names) - set(tables):
         raise ConfigurationError(f"there is no table {unknown.pop()!r}: choose one of {', '.join(tables)}")
