@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -24,6 +24,8 @@ from wgtwo_pipeline.errors import ConfigurationError, PipelineError
 from wgtwo_pipeline.lake.open import open_to_read
 from wgtwo_pipeline.lake.reading import while_unchanged
 from wgtwo_pipeline.lake.store import Store
+
+T = TypeVar("T")
 
 _LOG = logging.getLogger(__name__)
 
@@ -53,12 +55,24 @@ def query(reading: Reading) -> int:
     return 0
 
 
-def _interruptibly(connection: duckdb.DuckDBPyConnection, work: Callable[[], None]) -> None:
+def whole_answer(store: Store, sql: str, *, fresh: bool = False) -> pa.Table:
+    """All rows of the answer to one statement that reads, in memory. Blocks. Raises PipelineError."""
+
+    def ask() -> pa.Table:
+        with _errors(views):
+            one = _defined(views, sql, fresh=fresh)
+            return while_unchanged(lambda: answer(views, one).read_all(), views.files.changed)
+
+    with Views(store) as views:
+        return _interruptibly(views.connection, ask)
+
+
+def _interruptibly(connection: duckdb.DuckDBPyConnection, work: Callable[[], T]) -> T:
     """Does it in a thread of its own: DuckDB would hold up this one, where signals are handled, while it computes."""
     with ThreadPoolExecutor(1, "query") as pool:
         done = pool.submit(work)
         try:
-            done.result()
+            return done.result()
         except KeyboardInterrupt:
             while not done.done():
                 connection.interrupt()  # only what runs at this moment: more statements may follow
@@ -68,12 +82,18 @@ def _interruptibly(connection: duckdb.DuckDBPyConnection, work: Callable[[], Non
 
 def _ask(views: Views, reading: Reading, kind: str) -> None:
     with _errors(views):
-        sql = _one_that_reads(views.connection, reading.sql) if reading.sql is not None else OVERVIEW
-        views.define(views.named_in(sql), fresh=reading.fresh)
+        sql = _defined(views, OVERVIEW if reading.sql is None else reading.sql, fresh=reading.fresh)
         if reading.output is None:
             _answer(views, sql, reading.output, kind)
         else:  # nobody sees a file before it is whole
             while_unchanged(lambda: _answer(views, sql, reading.output, kind), views.files.changed)
+
+
+def _defined(views: Views, sql: str, *, fresh: bool) -> str:
+    """The statement, once it is known to be one that reads and the views that it names are there."""
+    one = _one_that_reads(views.connection, sql)
+    views.define(views.named_in(one), fresh=fresh)
+    return one
 
 
 def _answer(views: Views, sql: str, path: str | None, kind: str) -> None:
