@@ -9,7 +9,7 @@ from wgtwo_pipeline.sandbox.options import OPTIONS as SANDBOX_OPTIONS
 
 ALL = {
     *("sandbox", "run", "ingest", "publish", "query", "status", "schema", "audit", "erase", "register"),
-    "completion",
+    *("check", "completion"),
 }
 LAKE, INGEST = ALL - {"sandbox", "completion"}, {"run", "ingest"}
 
@@ -56,7 +56,8 @@ DESCRIBED = [
     ("fresh", {"query"}, "false"),
     ("format", {"query", "schema"}, {"query": "table", "schema": "text"}),
     ("output", {"query"}, None),
-    ("json", {"status", "audit", "erase"}, "false"),
+    ("json", {"status", "audit", "erase", "check"}, "false"),
+    ("offline", {"check"}, "false"),
     ("log-format", ALL, "text"),
     ("log-level", ALL, "info"),
     ("config", ALL, None),
@@ -80,6 +81,11 @@ OURS = {
 }
 
 
+def tried(commands):
+    """`check` takes what `run` takes."""
+    return commands | {"check"} if "run" in commands else commands
+
+
 def commands_with(name):
     return {command for command in program.commands if name in options_of(command)}
 
@@ -92,6 +98,7 @@ def test_commands():
 @pytest.mark.parametrize(("name", "commands", "default"), DESCRIBED)
 def test_described_option(name, commands, default):
     """A described option exists on exactly the commands listed, with the default listed."""
+    commands = tried(commands)
     assert commands_with(name) == commands
     expected = default if isinstance(default, dict) else dict.fromkeys(commands, default)
     assert {command: options_of(command)[name].default for command in commands} == expected
@@ -102,7 +109,9 @@ def test_nothing_undescribed():
     described = {name for name, _, _ in DESCRIBED}
     sandbox = {option.name for option in SANDBOX_OPTIONS}
     assert {option.key for option in all_options()} == described | set(OURS) | sandbox
-    assert {name: commands_with(name) for name in OURS} == OURS
+    assert {name: commands_with(name) for name in OURS} == {
+        name: tried(commands) for name, commands in OURS.items()
+    }
     assert all(commands_with(name) == {"sandbox"} for name in sandbox - described - set(OURS))
 
 

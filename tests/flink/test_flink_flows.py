@@ -92,6 +92,30 @@ def test_nothing_is_lost_or_twice_through_a_kill_a_cancel_and_publishing_on_two_
     assert_published(lake, sandbox.emitted())
 
 
+def test_check_looks_at_every_part_of_the_cluster(
+    flink: FlinkCluster,
+    service: Callable[..., Service],
+    command: Callable[..., Command],
+    tmp_path: Path,
+) -> None:
+    """Versions, Flink, job server and worker pool answer; no job is left by it."""
+    sandbox = service("--rate", 1)
+    before = flink.jobs()
+    connection = ("--endpoint", sandbox.address, "--plaintext", "--lake", tmp_path / "lake")
+    found = command("check", *connection, *on(flink)).succeeds(60).stdout.splitlines()
+    assert not [line for line in found if line.startswith("✗")]
+    for part in (
+        "✓ versions",
+        "✓ runner",
+        "✓ Flink         1.19",
+        "✓ job server",
+        "✓ worker pool",
+        "✓ stream",
+    ):
+        assert any(line.startswith(part) for line in found), (part, found)
+    assert flink.jobs() == before
+
+
 def test_run_drives_both_flows_on_flink_and_publishes_at_the_end(
     flink: FlinkCluster,
     service: Callable[..., Service],

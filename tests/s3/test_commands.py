@@ -112,6 +112,16 @@ def test_every_command_does_its_work_on_s3_with_the_rights_of_its_policy(service
     assert_published(download(gateway, tmp_path / "after"), events)
 
 
+@pytest.mark.parametrize(("user", "cross"), [("ingest", []), ("publish", []), ("reader", ["lake"])])
+def test_check_tries_the_rights(command, user, cross):
+    """Those who write pass with the rights of their policy; who only reads is told which are missing."""
+    process = command(user, "check", "--json")
+    assert process.wait(60) == bool(cross)
+    found = {each["name"]: each for each in json.loads(process.stdout)["checks"]}
+    assert [name for name, each in found.items() if each["passed"] is False] == cross, process.stdout
+    assert not cross or "grant" in found["lake"]["says"]
+
+
 def test_a_command_without_the_rights_says_which_are_missing(service, command):
     """A reader can neither ingest nor publish, ingest cannot publish: exit 1, one sentence; no event is taken."""
     settings = ("--endpoint", service.address, "--plaintext")

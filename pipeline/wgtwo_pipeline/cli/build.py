@@ -60,7 +60,7 @@ def build_auditing(settings: Settings) -> Auditing:
 def build(settings: Settings) -> Config:
     """The checked configuration of a command that runs the flows; ConfigurationError names what cannot work."""
     runner = beam_options.runner_name(settings["runner"], settings.origin("runner"))
-    service = _service(settings) if settings.command in ("run", "ingest") else None
+    service = _service(settings) if settings.command in ("run", "ingest", "check") else None
     return Config(
         command=settings.command,
         lake=lake_of(settings),
@@ -73,7 +73,7 @@ def build(settings: Settings) -> Config:
         log_format=settings["log-format"],
         log_level=settings["log-level"],
         erasing=_erasing(settings),
-        catalog=settings["catalog"] if settings.command == "run" else None,
+        catalog=settings["catalog"] if settings.command in ("run", "check") else None,
     )
 
 

@@ -24,6 +24,7 @@ from click.shell_completion import shell_complete
 
 from wgtwo_pipeline import extras, logs
 from wgtwo_pipeline.cli.build import build, build_auditing, build_describing, build_reading, build_sandbox
+from wgtwo_pipeline.cli.build_check import build_checking
 from wgtwo_pipeline.cli.build_erase import build_erasing
 from wgtwo_pipeline.cli.build_register import build_registering
 from wgtwo_pipeline.cli.command import HELP_SETTINGS, PROGRAM, Command, Context, show_help
@@ -48,6 +49,10 @@ COMMANDS: Final = (
     Command("ingest", "only subscribe, journal and ack", build, "wgtwo_pipeline.run.supervisor:ingest"),
     Command("publish", "publish what the journal holds now, then exit", build,
             "wgtwo_pipeline.run.supervisor:publish"),
+    Command("check", "try everything that a run needs, a line each with the fix", build_checking,
+            "wgtwo_pipeline.check.check:check",
+            note="Takes the options of run. No event is taken from anybody, nothing is acked, the lake is left as it "
+            "was. Exit code 1 where a line has ✗."),
     Command("query", "answer SQL over the lake; without SQL give an overview", build_reading,
             "wgtwo_pipeline.ask.query:query", word=click.Argument(["sql"], required=False, metavar='["SQL"]'),
             note="Views: each table (sms, voice, …), events (what all tables share), quarantine and journal. "

@@ -46,7 +46,8 @@ class Option(click.Option):
         fallback: str | None = None,
         **narrower: Any,
     ) -> None:
-        self.of, self.key = of, name
+        self.of = (*of, "check") if "run" in of else of  # it tries what a run would be given
+        self.key = name
         self.kind = replace(KINDS[kind], **narrower)
         self.variables = tuple(filter(None, ("WGTWO_" + name.upper().replace("-", "_"), fallback)))
         super().__init__(
@@ -217,7 +218,8 @@ SECTIONS: Final = (
         Option("format", ("schema",), "choice", "text", "the columns, or DDL for an engine",
                choices=("text", "json", "athena", "trino", "bigquery", "spark", "duckdb", "clickhouse")),
         Option("output", ("query",), "path", None, "write the result to this file"),
-        Option("json", ("status", "audit", "erase"), "flag", "false", "one JSON object instead of text"),
+        Option("offline", ("check",), "flag", "false", "look only at the configuration: ask nobody"),
+        Option("json", ("status", "audit", "erase", "check"), "flag", "false", "one JSON object instead of text"),
     )),
     *(Section(title, tuple(
         Option(each.name, ("sandbox",), each.kind, default_text(each.kind, each.default), each.help, **each.narrower)

@@ -5,7 +5,7 @@ Everything else stays bytes until publish. Source: the wire contract (package na
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
@@ -117,6 +117,24 @@ def subscribe_request(method: Method, terms: Terms, start: Start, client_id: str
     if method.api == "v0":
         return _subscribe_v0(terms, start, client_id).SerializeToString()
     return _stream_v1(method, terms, start)
+
+
+def probe_request(method: Method, terms: Terms) -> bytes:
+    """The request of a stream that only shows whether one may be opened: new events, of these tables, to itself.
+
+    A regular subscription, in no queue and under no name: it takes no event from anybody, and the service keeps
+    nothing of it when it ends.
+    """
+    if method.api == "v0":
+        request = _subscribe_v0(
+            replace(terms, queue_name="", durable_name="", max_in_flight=1), Start("new"), ""
+        )
+        request.client_id = "wgtwo-pipeline-check"
+        return request.SerializeToString()
+    configuration = v1.StreamConfiguration(max_in_flight=1)
+    configuration.regular.SetInParent()
+    configuration.start_at_new.SetInParent()
+    return cast(bytes, _MESSAGES["RequestV1"](value=configuration.SerializeToString()).SerializeToString())
 
 
 def _subscribe_v0(terms: Terms, start: Start, client_id: str) -> v0.SubscribeEventsRequest:
