@@ -16,7 +16,7 @@ PACKAGE = ROOT / "pipeline" / "wgtwo_pipeline"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 PYTHON = [
     path
-    for folder in ("pipeline", "tests", "benchmarks", "infra")
+    for folder in ("pipeline", "tests", "examples", "benchmarks", "infra")
     for path in sorted((ROOT / folder).rglob("*.py"))
 ]
 FAMILIES = [path for path in MODULES if path.name == "__init__.py" and path.parent != PACKAGE]
