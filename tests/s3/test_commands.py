@@ -1,19 +1,16 @@
 """Every command on a real S3 server, each with no more rights than its policy in `infra/` gives."""
 
 import json
-import os
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from expected import assert_published
-from processes import Command, Service
-from servers import Credentials, VersityGateway, tool, versitygw
+from least_rights import BUCKET, PREFIX, grant
+from processes import Service
+from servers import VersityGateway, versitygw
 
-BUCKET, PREFIX = "a-lake", "lakes/one"
 COUNT, RATE = 5_000, 2_500
-INFRA = Path(__file__).parent.parent.parent / "infra"
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 
@@ -23,42 +20,8 @@ def gateway(tmp_path: Path) -> Iterator[VersityGateway]:
     """With a bucket, and a user for each policy: their names are `ingest`, `publish` and `reader`."""
     with versitygw(tmp_path / "versitygw") as server:
         server.client().create_bucket(Bucket=BUCKET)
-        statements = []
-        for name in ("ingest", "publish", "reader"):
-            create_user(server, name)
-            text = (
-                (INFRA / f"iam-{name}.json").read_text().replace("BUCKET", BUCKET).replace("PREFIX", PREFIX)
-            )
-            statements += [
-                {**statement, "Sid": f"{name}{statement['Sid']}", "Principal": {"AWS": [name]}}
-                for statement in json.loads(text)["Statement"]
-            ]
-        policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
-        server.client().put_bucket_policy(Bucket=BUCKET, Policy=policy)
+        grant(server, BUCKET, "ingest", "publish", "reader")
         yield server
-
-
-def create_user(server: VersityGateway, name: str) -> None:
-    command = [tool("versitygw"), "admin", "--access", server.credentials.access_key]
-    command += ["--secret", server.credentials.secret_key, "--endpoint-url", server.endpoint]
-    command += ["create-user", "--access", name, "--secret", f"{name}secret", "--role", "user"]
-    subprocess.run(command, check=True, capture_output=True, env={"PATH": os.environ["PATH"]})
-
-
-@pytest.fixture
-def command(tmp_path: Path, gateway: VersityGateway) -> Iterator[Callable[..., Command]]:
-    """`command("ingest", "publish", …)` runs `wgtwo-pipeline publish …` on the lake as the user `ingest`."""
-    started: list[Command] = []
-    lake = ("--lake", f"s3://{BUCKET}/{PREFIX}", "--s3-endpoint", gateway.endpoint)
-
-    def start(user: str, name: str, *arguments: object) -> Command:
-        environment = Credentials(user, f"{user}secret").environment()
-        started.append(Command(tmp_path / "output", name, *lake, *arguments, env=environment))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.end()
 
 
 @pytest.fixture

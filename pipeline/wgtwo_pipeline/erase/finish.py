@@ -7,21 +7,31 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from wgtwo_pipeline.erase.candidates import of_epochs, table_files
-from wgtwo_pipeline.lake import erasures, history, receipts, subjects
+from wgtwo_pipeline.lake import erasures, history, receipts, retained, subjects
 from wgtwo_pipeline.lake.holds import Item
 from wgtwo_pipeline.lake.receipts import RETAINED, Receipt
 from wgtwo_pipeline.lake.store import Store
 
+_HAS = {
+    "versioned": "versions",
+    "object_lock": "Object Lock",
+    "replicated": "replication",
+    "deleted_segments": "old versions of segments",
+}
+"""What `Protections` are called in a receipt."""
+
 
 def finish(store: Store, erasure: int, first_clean_epoch: int, objects: pa.Table) -> Receipt:
-    """Deletes old versions of all that was planned, then creates the receipt; returns the one that counts.
+    """Deletes old versions of all that was planned, and of retained copies; then creates the receipt, and returns the
+    one that counts.
 
     Call it only when every object of the plan is rewritten. Idempotent.
     """
     asked, plan = erasures.request(store, erasure), erasures.plan(store, erasure)
     rewritten = plan.objects["key"].to_pylist()
     indexes = list(_follow(store, first_clean_epoch, rewritten))
-    notes = tuple(_notes(store, [*rewritten, *indexes]))
+    files = [key for key in rewritten if not key.startswith(retained.ROOT)]
+    notes = tuple(_notes(store, [*files, *indexes, retained.ROOT]))
     erased: Counter[str] = Counter()
     freed: Counter[str] = Counter()
     blanked = copies = 0
@@ -83,10 +93,15 @@ def _notes(store: Store, keys: list[str]) -> Iterator[str]:
             "the bucket is replicated: run `erase` for the copy as well, or let its lifecycle rule delete old "
             "versions there"
         )
+    if protections.deleted_segments:
+        yield (
+            "the bucket keeps old versions of segments that were published and deleted: they hold what was erased "
+            "until its lifecycle rule for noncurrent versions deletes them (infra/create_bucket.py sets one)"
+        )
     if protections.unseen:
         yield (
-            f"it could not be seen whether the bucket has {' or '.join(protections.unseen)}: give this role "
-            "infra/iam-erase.json"
+            f"it could not be seen whether the bucket has {' or '.join(map(_HAS.__getitem__, protections.unseen))}: "
+            "give this role infra/iam-erase.json"
         )
     unread = history.load(store).unreadable
     if unread:

@@ -251,7 +251,7 @@ class S3LakeStore:
 
     def protections(self) -> Protections:
         """See `Store.protections`."""
-        return self.persist(lambda: s3_versions.protections(self._boto, self.access.bucket))
+        return self.persist(lambda: s3_versions.protections(self._boto, self.access))
 
     def open(self, key: str) -> ObjectFile:
         """See `Store.open`."""

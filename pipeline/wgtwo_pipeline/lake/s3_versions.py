@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from wgtwo_pipeline.lake import journal
+from wgtwo_pipeline.lake.s3_access import S3Access
 from wgtwo_pipeline.lake.store import Protections
 
 if TYPE_CHECKING:
@@ -19,8 +21,9 @@ _NONE = {"ObjectLockConfigurationNotFoundError", "ReplicationConfigurationNotFou
 _NOT_OFFERED = {"NotImplemented", "MethodNotAllowed", "NotSupported"}
 
 
-def protections(client: "S3Client", bucket: str) -> Protections:
-    """Look at the bucket's settings. Raises ClientError for what is no answer to that."""
+def protections(client: "S3Client", access: S3Access) -> Protections:
+    """Look at the bucket's settings, and at what it keeps of segments. Raises ClientError for what is no answer."""
+    bucket = access.bucket
     looks: Mapping[str, Callable[[], bool]] = {
         "versioned": lambda: "Status" in client.get_bucket_versioning(Bucket=bucket),
         "object_lock": lambda: (
@@ -33,8 +36,12 @@ def protections(client: "S3Client", bucket: str) -> Protections:
             rule["Status"] == "Enabled"
             for rule in client.get_bucket_replication(Bucket=bucket)["ReplicationConfiguration"]["Rules"]
         ),
+        "deleted_segments": lambda: (
+            found.get("versioned", False) and any(_noncurrent(client, bucket, access.full(journal.ROOT)))
+        ),
     }
-    found, unseen = {}, []
+    found: dict[str, bool] = {}
+    unseen = []
     for name, look in looks.items():
         try:
             found[name] = look()
@@ -48,7 +55,10 @@ def protections(client: "S3Client", bucket: str) -> Protections:
 
 
 def delete(client: "S3Client", bucket: str, keys: Iterable[str]) -> str:
-    """Delete all versions of these keys but the latest; return what is to be said of those that stay."""
+    """Delete all versions of these keys but the latest; return what is to be said of those that stay.
+
+    One that ends with "/" stands for all keys that begin so.
+    """
     try:
         if "Status" not in client.get_bucket_versioning(Bucket=bucket):
             return ""
@@ -76,6 +86,8 @@ def _delete(client: "S3Client", bucket: str, key: str) -> str:
             answer = client.delete_objects(Bucket=bucket, Delete={"Objects": versions, "Quiet": True})
             for error in answer.get("Errors", ()):
                 refused = error.get("Code", "refused")
+        if refused and not any(_noncurrent(client, bucket, key)):
+            refused = ""  # another eraser deleted it first, which some servers refuse to do twice
     except ClientError as error:
         code = error.response["Error"]["Code"]
         if code not in _DENIED | _NOT_OFFERED:
@@ -88,11 +100,11 @@ def _noncurrent(client: "S3Client", bucket: str, key: str) -> Iterator[Any]:
     """A page at a time, as `delete_objects` takes them; of a deleted object, whatever it was."""
     for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=key):
         versions = [
-            {"Key": key, "VersionId": each["VersionId"]}
+            {"Key": each["Key"], "VersionId": each["VersionId"]}
             for each in [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
-            if each["Key"] == key and not each["IsLatest"]
+            if not each["IsLatest"] and (each["Key"] == key or key.endswith("/"))
         ]
         if versions:
             yield versions
-        if any(each["Key"] > key for each in page.get("Versions", ())):
+        if not key.endswith("/") and any(each["Key"] > key for each in page.get("Versions", ())):
             return

@@ -50,6 +50,8 @@ class Protections:
     """Versions can be locked against deletion."""
     replicated: bool = False
     """Objects are copied to another bucket, which does not follow when versions are deleted."""
+    deleted_segments: bool = False
+    """There are old versions of segments that were published and deleted."""
     unseen: tuple[str, ...] = ()
     """The names of those above that this identity may not look at: they are not known to be False."""
 
@@ -111,6 +113,7 @@ class Store(Protocol):
     def delete_versions(self, keys: Iterable[str]) -> str:
         """Delete what a versioned bucket still keeps of these objects, except what they are now.
 
+        A key that ends with "/" stands for all objects whose keys begin so.
         Returns what has to be said of those that stay, as a sentence without personal data; empty when none
         does. Idempotent. A local folder keeps none.
         """

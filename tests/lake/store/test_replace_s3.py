@@ -224,6 +224,27 @@ def test_old_versions_go(versioned):
     assert store.delete_versions([KEY, "retained/1"]) == ""
 
 
+def test_old_versions_of_a_folder_go(versioned):
+    """A key that ends with "/" stands for what is under it: also of objects that nobody lists any more, as after a
+    kill between the deletion of an object and that of its versions. What lies beside it stays.
+    """
+    store, client, bucket = versioned
+    full = store.access.full
+    for key in ("erasures/1/request.json", "erasures/2/request.json", "erasures.txt", "journal/one"):
+        store.create(key, b"first")
+        store.replace(key, b"second", store.read_tagged(key)[1])
+    store.delete(["erasures/1/request.json"])
+    assert store.protections().deleted_segments
+    assert store.delete_versions(["erasures/", "erasures/1/request.json", "never/was/"]) == ""
+    assert contents(client, bucket) == [
+        *[(full("erasures.txt"), content) for content in (b"first", b"second")],
+        (full("erasures/2/request.json"), b"second"),
+        *[(full("journal/one"), content) for content in (b"first", b"second")],
+    ]
+    assert store.delete_versions(["journal/"]) == ""
+    assert not store.protections().deleted_segments
+
+
 def test_what_a_bucket_keeps_is_seen(moto_endpoint, aws_environment):
     """Object Lock and replication are found, and locked versions are said to stay, with what takes them away."""
     client = s3_client(moto_endpoint, aws_environment)
