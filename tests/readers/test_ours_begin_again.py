@@ -7,20 +7,23 @@ import json
 import os
 import random
 
+import duckdb
 import lakes
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fault_server import FaultServer
 from servers import Credentials
+from wgtwo_pipeline.ask import query
 from wgtwo_pipeline.audit.audit import examine
 from wgtwo_pipeline.cli.main import main
-from wgtwo_pipeline.lake import deduplicate, parquet, reading
+from wgtwo_pipeline.lake import deduplicate, duck, parquet, reading
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation
 
 ROWS = 3000
 """With texts that nothing compresses: a file that no reader takes in one piece."""
+ROWS_IN_ORDER = "SELECT sequence, text FROM sms"
 IDENTITY = ("timestamp", "sequence")
 
 
@@ -92,6 +95,76 @@ def test_query(erased, capsys, fresh):
     answers = list(erased.at_every_read(ask))
     assert set(answers) == {(ROWS, total, ROWS), (ROWS - 1, total, ROWS - 1)}
     assert len(answers) > 3
+
+
+GENERATIONS = (list(range(ROWS)), list(range(1, ROWS)))
+
+
+def sequences(kind, data):
+    """The column of an answer, read as whoever gets it would."""
+    if kind == "csv":
+        return [int(line.split(",")[0]) for line in data.decode().split()[1:]]
+    if kind == "json":
+        return [row["sequence"] for row in json.loads(data)]
+    return pq.read_table(pa.BufferReader(data))["sequence"].to_pylist()
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
+def test_an_output_is_whole_or_not_there(erased, kind, tmp_path):
+    """`query --output` begins again, also after rows were written: the file has no row twice and misses none."""
+    path = tmp_path / f"answer.{kind}"
+    options = ["--lake", erased.location.url, "--s3-endpoint", erased.location.s3_endpoint]
+
+    def ask():
+        path.unlink(missing_ok=True)
+        assert main(["query", ROWS_IN_ORDER, *options, "--output", str(path)]) == 0
+        assert [each.name for each in tmp_path.iterdir()] == [path.name]
+        return sequences(kind, path.read_bytes())
+
+    answers = list(erased.at_every_read(ask))
+    assert all(each in GENERATIONS for each in answers)
+    assert {len(each) for each in answers} == {ROWS, ROWS - 1}
+    assert len(answers) > 3
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
+def test_what_is_printed_is_right_or_said_to_be_wrong(erased, kind, capfdbinary, monkeypatch):
+    """On standard output what is written cannot be taken back: exit 0 and every row once, or exit 1 and why."""
+    monkeypatch.setattr(query, "BATCH_ROWS", 500)
+    options = ["--lake", erased.location.url, "--s3-endpoint", erased.location.s3_endpoint]
+
+    def ask():
+        code = main(["query", ROWS_IN_ORDER, *options, "--format", kind])
+        out, err = capfdbinary.readouterr()
+        if code == 0:
+            assert sequences(kind, out) in GENERATIONS
+        else:
+            assert code == 1
+            assert b"believe nothing" in err
+        return code
+
+    answers = list(erased.at_every_read(ask))
+    assert answers[-1] == 0
+    assert len(answers) > 3
+
+
+def test_a_second_answer_that_is_printed_is_never_begun(erased, capfdbinary, monkeypatch):
+    """A file that is replaced after rows of the answer are out: nothing is printed again."""
+    monkeypatch.setattr(query, "BATCH_ROWS", 500)
+    written = []
+
+    def write(reader, kind, out):
+        for batch in reader:
+            written.append(batch["sequence"].to_pylist())
+            if len(written) == 1:
+                raise duckdb.IOException("a file was replaced")
+
+    monkeypatch.setattr(query, "_write", write)
+    monkeypatch.setattr(duck.Database, "changed", lambda *_: True)
+    options = ["--lake", erased.location.url, "--s3-endpoint", erased.location.s3_endpoint]
+    assert main(["query", ROWS_IN_ORDER, *options, "--format", "csv"]) == 1
+    assert written == [list(range(500))]
+    assert b"believe nothing" in capfdbinary.readouterr().err
 
 
 def test_deduplication(erased):

@@ -54,14 +54,14 @@ def examine(
     objects.check_journal(store, findings, ledger)
     objects.check_descriptors(store, findings, ledger)
     registered.check(store, findings, ledger)
-    erased.check(store, findings, ledger.changed, erase_within, datetime.now(UTC), ledger.recent_files())
+    erased.check(store, findings, ledger.changed, ledger.past, erase_within, datetime.now(UTC))
     erased.check_quarantine(store, findings, ledger.recent_files())
     if deep:
         from wgtwo_pipeline.audit import rows  # brings DuckDB
 
         rows.check(store, findings, ledger, complete)
         copies = chain.from_iterable(ledger.retained.values())
-        erased.check_forgotten(store, findings, ledger.files, copies)
+        erased.check_forgotten(store, findings, ledger.past, ledger.files, copies)
     else:
         objects.check_footers(store, findings, ledger)
     return findings, ledger
@@ -76,12 +76,7 @@ def to_json(
         "passed": findings.total == 0,
         "lake": store.uri("").rstrip("/"),
         "at": iso(datetime.now(UTC)),
-        "received": totals.received,
-        "published": totals.published,
-        "duplicates": totals.duplicates,
-        "quarantined": totals.quarantined,
-        "erased": totals.erased,
-        "unreadable": totals.unreadable,
+        **totals.counts(),
         "tables": {name: asdict(count) for name, count in sorted(totals.tables.items())},
         "proved": dict(sorted(findings.proved.items())),
         "warnings": findings.warnings,

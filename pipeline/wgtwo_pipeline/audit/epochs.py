@@ -14,6 +14,7 @@ from wgtwo_pipeline.audit.lists import listed
 from wgtwo_pipeline.errors import CorruptError, NotFoundError
 from wgtwo_pipeline.lake import checkpoint, receipts
 from wgtwo_pipeline.lake.checkpoint import Checkpoint, Totals
+from wgtwo_pipeline.lake.history import History
 from wgtwo_pipeline.lake.journal import SegmentName
 from wgtwo_pipeline.lake.layout import QUARANTINE, FilePath
 from wgtwo_pipeline.lake.manifest import (
@@ -49,6 +50,8 @@ class Ledger:
     unreadable: tuple[Unreadable, ...] = ()
     """Segments that no epoch could read: their deliveries are in no table."""
     open_epoch: Sealed | None = None
+    past: History = field(default_factory=lambda: History(Checkpoint()))
+    """The checkpoint and the manifests after it, as far as they could be read."""
     changed: Changed = field(default_factory=Changed)
     """What erasures have changed since: `files`, `retained` and `totals` are what they should be now."""
 
@@ -79,13 +82,16 @@ def read(store: Store, findings: Findings, *, deep: bool) -> Ledger:
     parts = [] if deep else [base.read(store)]
     ledger.totals = Totals() if deep else base.totals
     ledger.unreadable = () if deep else base.unreadable
+    recent: list[Manifest] = []
     wanted = sorted(number for number in manifests if number > ledger.read_from)
     for batch in _batches(wanted):
         read_manifests = list(_read_batch(store, findings, ledger, batch, seals))
         parts.append(checkpoint.files_of(read_manifests))
         ledger.totals = ledger.totals.plus(read_manifests)
         ledger.unreadable = still_unreadable(ledger.unreadable, read_manifests)
+        recent += (manifest for manifest in read_manifests if manifest.epoch > base.epoch)
         ledger.retained |= {manifest.epoch: manifest.retained for manifest in read_manifests}
+    ledger.past = History(base, tuple(recent))
     ledger.files = pa.concat_tables([checkpoint.FILES.empty_table(), *parts]).sort_by("key")
     findings.proved["epochs"] = len(wanted) + ledger.read_from
     for segment in ledger.unreadable:

@@ -16,6 +16,7 @@ from wgtwo_pipeline.errors import CorruptError, NotFoundError
 from wgtwo_pipeline.events import api, wire
 from wgtwo_pipeline.lake import erasures, history, receipts
 from wgtwo_pipeline.lake.checkpoint import FILES
+from wgtwo_pipeline.lake.history import History
 from wgtwo_pipeline.lake.holds import Item, holds
 from wgtwo_pipeline.lake.layout import QUARANTINE
 from wgtwo_pipeline.lake.manifest import Parameters, Sealed, SegmentRef, iso, sealed_key
@@ -94,13 +95,9 @@ class Changed:
 
 
 def check(
-    store: Store, findings: Findings, changed: Changed, within: timedelta, now: datetime, recent: pa.Table
+    store: Store, findings: Findings, changed: Changed, past: History, within: timedelta, now: datetime
 ) -> None:
-    """Receipts have no gap in their numbers, and none waits for too long; what somebody must look at is a warning.
-
-    Manifests are read again only where `recent`, the files of the epochs since the checkpoint, hold revocations, or
-    something was ever erased.
-    """
+    """Receipts have no gap in their numbers, and none waits for too long; what somebody must look at is a warning."""
     numbers = [receipt.erasure for receipt in changed.receipts]
     findings.expect(
         numbers == list(range(1, len(numbers) + 1)),
@@ -110,8 +107,8 @@ def check(
     )
     findings.proved["erasures"] = len(numbers)
     if changed.receipts:
-        with contextlib.suppress(CorruptError, NotFoundError):  # manifests and seals: that has been said
-            _check_journal(store, findings)
+        with contextlib.suppress(CorruptError, NotFoundError):  # seals: that has been said
+            _check_journal(store, findings, past)
     waiting: list[Receipt | erasures.Request] = [*changed.receipts]
     read_through = changed.receipts[-1].through if changed.receipts else 0
     if changed.open is not None:
@@ -133,20 +130,16 @@ def check(
             f"tenant {tenant.tenant} revoked its consent for all its subscribers at {iso(tenant.revoked_at)}, and no "
             f"event says who they are: answer with `erase --tenant {tenant.tenant} --numbers FILE` or `--all`"
         )
-    if not pc.any(pc.equal(recent["table"], api.CONSENT_TABLES["v0"])).as_py():
-        return
-    with contextlib.suppress(CorruptError):
-        past = history.load(store)
-        unread = history.revocations(past, read_through)
-        if unread and past.manifests[0].committed_at < now - REVOKED_UNREAD:
-            findings.warn(
-                f"{unread:,} revocations are older than a day and not yet obeyed: run `erase`, or `run` with "
-                "--erase-every 24h"
-            )
+    unread = history.revocations(past, read_through)
+    if unread and past.manifests[0].committed_at < now - REVOKED_UNREAD:
+        findings.warn(
+            f"{unread:,} revocations are older than a day and not yet obeyed: run `erase`, or `run` with "
+            "--erase-every 24h"
+        )
 
 
-def _check_journal(store: Store, findings: Findings) -> None:
-    for info in history.too_old(store, history.load(store)):
+def _check_journal(store: Store, findings: Findings, past: History) -> None:
+    for info in history.too_old(store, past):
         findings.add(
             "too_old",
             info.key,
@@ -175,10 +168,12 @@ def check_quarantine(store: Store, findings: Findings, files: pa.Table) -> None:
             )
 
 
-def check_forgotten(store: Store, findings: Findings, files: pa.Table, copies: Iterable[SegmentRef]) -> None:
+def check_forgotten(
+    store: Store, findings: Findings, past: History, files: pa.Table, copies: Iterable[SegmentRef]
+) -> None:
     """Nothing of what finished erasures in force name is in any object of a committed epoch."""
     try:
-        last = _last(store, history.load(store))
+        last = _last(store, past)
         finished = tuple(number for number in last.erasures if number in erasures.listing(store).receipts)
         subjects = erasures.subjects(store, finished)
     except (CorruptError, NotFoundError):
@@ -199,7 +194,7 @@ def check_forgotten(store: Store, findings: Findings, files: pa.Table, copies: I
         findings.proved["objects_without_the_erased"] += int(not still)
 
 
-def _last(store: Store, past: history.History) -> Parameters:
+def _last(store: Store, past: History) -> Parameters:
     if not past.committed:
         return Parameters("")
     key = sealed_key(past.committed)

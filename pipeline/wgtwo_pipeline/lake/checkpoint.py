@@ -60,9 +60,13 @@ class Totals:
     subscriptions: dict[str, Received] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
 
+    def counts(self) -> dict[str, int]:
+        """The sums of deliveries by their names, as `status --json` and `audit --json` print them."""
+        return {name: getattr(self, name) for name in _COUNTS}
+
     def plus(self, manifests: Iterable[Manifest]) -> "Totals":
         """With more epochs."""
-        counts = {name: getattr(self, name) for name in _COUNTS}
+        counts = self.counts()
         tables, subscriptions = dict(self.tables), dict(self.subscriptions)
         reasons = Counter(self.reasons)
         for manifest in manifests:
