@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "pipeline" / "wgtwo_pipeline"
 ROWS = re.findall(r"^\| `([^|]+)` \|", (ROOT / "docs" / "troubleshooting.md").read_text(), re.MULTILINE)
 ERRORS = {"LakeError", "ServiceError", "CorruptError", "JobError", "TokenUnavailableError"}
-ROOMS = ("lake", "service", "run", "publish")
+ROOMS = ("lake", "service", "run", "publish", "source")
 TOO_SHORT = 12
 
 

@@ -19,9 +19,10 @@ from wgtwo_pipeline.errors import ServiceError
 from wgtwo_pipeline.events import api
 from wgtwo_pipeline.ingest import session, subscribe, worker
 from wgtwo_pipeline.ingest.settings import IngestSettings, Member
-from wgtwo_pipeline.ingest.subscribe import EndlessTracker, Groups, RangeCoder, Subscribe
+from wgtwo_pipeline.ingest.subscribe import Groups, Subscribe
 from wgtwo_pipeline.lake import journal
 from wgtwo_pipeline.lake.store import LakeLocation
+from wgtwo_pipeline.ranges import RangeCoder, RangeTracker
 from wgtwo_pipeline.service.settings import Service
 from wgtwo_pipeline.service.transport import CallResult, StreamEndedError
 
@@ -237,7 +238,7 @@ def test_a_restriction_s_bytes_are_two_integers(start, length):
 @pytest.mark.parametrize("fraction", [0.1, 0.5, 0.999])
 def test_a_stream_is_not_halved(fraction):
     """A runner may take all that is left (a checkpoint), but not run two bundles of one stream at once."""
-    tracker = EndlessTracker(OffsetRange(0, 2**62))
+    tracker = RangeTracker(OffsetRange(0, 2**62))
     assert tracker.try_claim(0)
     assert tracker.try_split(fraction) is None
     primary, residual = tracker.try_split(0)

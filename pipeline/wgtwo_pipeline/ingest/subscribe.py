@@ -4,27 +4,25 @@ There is no position to resume from: the server knows what is unacked and sends 
 only counts groups, and losing it loses nothing.
 """
 
-import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import apache_beam as beam
-from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
+from apache_beam.io.restriction_trackers import OffsetRange
 from apache_beam.metrics import Metrics
 from apache_beam.transforms.core import RestrictionProvider
 
 from wgtwo_pipeline.ingest.settings import IngestSettings, Member
 from wgtwo_pipeline.ingest.worker import worker
+from wgtwo_pipeline.ranges import ENDLESS, RangeCoder, RangeTracker
 from wgtwo_pipeline.service.transport import Received
 
 BUNDLE_SECONDS: Final = 5.0
 """How long one call of `process` goes on: a checkpoint waits for its end, and the next begins a while later."""
 POLL_SECONDS: Final = 0.5
 """How often a quiet stream looks whether it is time to stop."""
-
-_ENDLESS: Final = 2**62
 
 
 @dataclass(frozen=True)
@@ -36,34 +34,6 @@ class Group:
     received: list[Received]
 
 
-class EndlessTracker(OffsetRestrictionTracker):
-    """Counts groups, without an end."""
-
-    def is_bounded(self) -> bool:
-        """Never."""
-        return False
-
-    def try_split(self, fraction_of_remainder: float) -> object:
-        """Hands over all that is left, or nothing: a stream is one, so a runner must not halve its groups."""
-        return super().try_split(0) if fraction_of_remainder == 0 else None
-
-
-class RangeCoder(beam.coders.Coder):
-    """A range of groups as two big-endian integers of 8 bytes: what a checkpoint of a runner holds of it."""
-
-    def encode(self, value: OffsetRange) -> bytes:
-        """16 bytes."""
-        return struct.pack(">QQ", value.start, value.stop)
-
-    def decode(self, encoded: bytes) -> OffsetRange:
-        """Reads what `encode` wrote."""
-        return OffsetRange(*struct.unpack(">QQ", encoded))
-
-    def is_deterministic(self) -> bool:
-        """Always the same bytes."""
-        return True
-
-
 class Groups(RestrictionProvider):
     """The groups of one member, from now on."""
 
@@ -73,11 +43,11 @@ class Groups(RestrictionProvider):
 
     def initial_restriction(self, element: Member) -> OffsetRange:
         """All groups there will ever be."""
-        return OffsetRange(0, _ENDLESS)
+        return OffsetRange(0, ENDLESS)
 
-    def create_tracker(self, restriction: OffsetRange) -> EndlessTracker:
+    def create_tracker(self, restriction: OffsetRange) -> RangeTracker:
         """A tracker that is not bounded."""
-        return EndlessTracker(restriction)
+        return RangeTracker(restriction)
 
     def restriction_size(self, element: Member, restriction: OffsetRange) -> int:
         """A constant: a stream says nothing of how much is left."""
@@ -102,7 +72,7 @@ class Subscribe(beam.DoFn):
     def process(
         self,
         member: Member,
-        tracker: EndlessTracker = beam.DoFn.RestrictionParam(Groups()),  # noqa: B008  # Beam's way to ask for it
+        tracker: RangeTracker = beam.DoFn.RestrictionParam(Groups()),  # noqa: B008  # Beam's way to ask for it
     ) -> Iterator[Group]:
         """Takes groups for `BUNDLE_SECONDS`."""
         process = worker()
@@ -114,7 +84,7 @@ class Subscribe(beam.DoFn):
             if process.stopping.is_set():
                 while received := session.drain():
                     yield self._group(member, received)
-                tracker.try_claim(_ENDLESS - 1)  # done: nothing is left
+                tracker.try_claim(ENDLESS - 1)  # done: nothing is left
                 return
             received = session.receive(POLL_SECONDS)
             if received:

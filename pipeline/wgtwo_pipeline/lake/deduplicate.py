@@ -13,12 +13,10 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from wgtwo_pipeline.errors import CorruptError
 from wgtwo_pipeline.events.wire import quarantine_identity
 from wgtwo_pipeline.lake.manifest import TableFile
-from wgtwo_pipeline.lake.reading import while_unchanged
+from wgtwo_pipeline.lake.reading import open_parquet, while_unchanged
 from wgtwo_pipeline.lake.store import Store
 
 READ_AHEAD = 8
@@ -75,7 +73,7 @@ def earlier_identities(
     """
 
     def read(file: TableFile) -> pa.Table:
-        with _Parquet(store, file) as parquet:
+        with open_parquet(store, file.key) as parquet:
             groups = []
             column = parquet.schema_arrow.names.index("timestamp")
             for group in range(parquet.num_row_groups):
@@ -101,7 +99,7 @@ def quarantine(store: Store, rows: pa.Table, files: Sequence[TableFile]) -> pa.T
     until = received["max"].as_py() + REDELIVERED_WITHIN
 
     def read(file: TableFile) -> list[bytes]:
-        with _Parquet(store, file) as parquet:
+        with open_parquet(store, file.key) as parquet:
             found = []
             for group in range(parquet.num_row_groups):
                 seen = parquet.read_row_group(group, columns=_ENVELOPE)
@@ -153,29 +151,6 @@ def _firsts(ordered: pa.Table) -> Any:
 
 def _integers(timestamps: pa.ChunkedArray) -> Any:
     return np.asarray(timestamps.cast(pa.int64()))
-
-
-class _Parquet:
-    """A table file open for reading; what is not readable Parquet becomes a CorruptError."""
-
-    def __init__(self, store: Store, file: TableFile) -> None:
-        self._store, self._file = store, file
-
-    def __enter__(self) -> pq.ParquetFile:
-        self._source = self._store.open(self._file.key)
-        try:
-            return pq.ParquetFile(self._source)
-        except BaseException as error:
-            self.__exit__(type(error), error, None)
-            raise
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        self._source.close()
-        if isinstance(error, pa.ArrowInvalid | KeyError | ValueError):
-            raise CorruptError(
-                f"{self._file.key} is not the Parquet file that its manifest describes ({error}); "
-                "restore it from a copy or version of the bucket"
-            ) from None
 
 
 def _ahead(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:

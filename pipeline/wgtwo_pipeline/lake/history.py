@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
+from itertools import islice
 
 from wgtwo_pipeline.errors import CorruptError, NotFoundError
 from wgtwo_pipeline.events.api import CONSENT_TABLES
@@ -23,6 +24,8 @@ from wgtwo_pipeline.lake.manifest import (
     still_unreadable,
 )
 from wgtwo_pipeline.lake.store import ObjectInfo, Store
+
+_READ_TOGETHER = 256
 
 
 @dataclass(frozen=True)
@@ -74,21 +77,28 @@ def load(store: Store, known: History | None = None) -> History:
     """
     newest = checkpoint.newest(store, known.base if known else None)
     past = known if known and known.base == newest else History(newest)
-    keys = [
-        info.key
-        for info in store.list(EPOCHS, after=manifest_key(past.committed))
-        if info.key.endswith("/manifest.json")
-    ]
-    manifests = [
-        Manifest.from_bytes(key, data) for key, data in zip(keys, store.read_many(keys), strict=True)
-    ]
-    for expected, manifest in enumerate(manifests, past.committed + 1):
-        if manifest.epoch != expected:
-            raise CorruptError(
-                f"epoch {expected} is missing in {EPOCHS}: {manifest_key(manifest.epoch)} is there, its "
-                "predecessor is not. Restore it from a version or copy of the bucket"
-            )
-    return History(past.base, past.manifests + tuple(manifests))
+    return History(past.base, (*past.manifests, *manifests(store, past.committed)))
+
+
+def manifests(store: Store, after: int) -> Iterator[Manifest]:
+    """The manifests of the epochs after this one, in order, read a few at a time.
+
+    All that were committed before the call; some that are committed meanwhile, too. Raises CorruptError where the
+    numbers have a gap.
+    """
+    listed = (info.key for info in store.list(EPOCHS, after=manifest_key(after)))
+    keys = (key for key in listed if key.endswith("/manifest.json"))
+    expected = after + 1
+    while some := list(islice(keys, _READ_TOGETHER)):
+        for key, data in zip(some, store.read_many(some), strict=True):
+            manifest = Manifest.from_bytes(key, data)
+            if manifest.epoch != expected:
+                raise CorruptError(
+                    f"epoch {expected} is missing in {EPOCHS}: {key} is there, its predecessor is not. "
+                    "Restore it from a version or copy of the bucket"
+                )
+            yield manifest
+            expected += 1
 
 
 def open_epoch(store: Store, past: History) -> Sealed | None:

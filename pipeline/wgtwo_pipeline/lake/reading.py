@@ -2,10 +2,15 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
-from wgtwo_pipeline.errors import ChangedError
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from wgtwo_pipeline.errors import ChangedError, CorruptError
+from wgtwo_pipeline.lake.store import Store
 
 T = TypeVar("T")
 
@@ -31,3 +36,19 @@ def while_unchanged(read: Callable[[], T], changed: Callable[[Exception], bool] 
                 raise
         time.sleep(FIRST_PAUSE_SECONDS * 2**attempt * random.uniform(0.5, 1))
     return read()
+
+
+@contextmanager
+def open_parquet(store: Store, key: str) -> Iterator[pq.ParquetFile]:
+    """A table's file for reading; what is read within is of one object, or raises ChangedError.
+
+    Raises NotFoundError, and CorruptError naming what is not readable Parquet.
+    """
+    with store.open(key) as source:
+        try:
+            yield pq.ParquetFile(source)
+        except (pa.ArrowInvalid, KeyError, ValueError) as error:
+            raise CorruptError(
+                f"{key} is not the Parquet file that its manifest describes ({error}); "
+                "restore it from a copy or version of the bucket"
+            ) from None

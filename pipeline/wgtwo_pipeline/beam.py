@@ -1,0 +1,9 @@
+"""wgtwo's events as a source in Beam pipelines: the only module that their users import.
+
+`ReadFromWgtwoLake` gives the rows of a table once it is published, `ReadFromWgtwoJournal` the deliveries themselves a
+moment after they were received, `ReadFromWgtwoEvents` subscribes as well. The row types are in `wgtwo_pipeline.rows`.
+"""
+
+from wgtwo_pipeline.source.read_lake import ReadBatchesFromWgtwoLake, ReadFromWgtwoLake
+
+__all__ = ["ReadBatchesFromWgtwoLake", "ReadFromWgtwoLake"]

@@ -1,0 +1,60 @@
+"""What both unbounded readers share of Beam: how long a bundle is, their watermark and what they measure."""
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import apache_beam as beam
+from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
+from apache_beam.metrics import Metrics
+from apache_beam.metrics.metric import Lineage
+from apache_beam.utils.timestamp import Timestamp
+
+from wgtwo_pipeline.lake.store import Store
+
+NAMESPACE: Final = "wgtwo"
+"""Of all metrics of the source."""
+BUNDLE_SECONDS: Final = 5.0
+"""How long one call of `process` goes on while there is something to read: a checkpoint waits for its end."""
+
+WATERMARK: Final = beam.DoFn.WatermarkEstimatorParam(ManualWatermarkEstimator.default_provider())
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """One call of `process`: since when it goes on."""
+
+    began_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it is time to let the runner checkpoint."""
+        return time.monotonic() - self.began_at > BUNDLE_SECONDS
+
+
+def advance(estimator: Any, to: Timestamp | None) -> None:
+    """Moves the watermark on, never back; counts how far it is behind now."""
+    if to is None:
+        return
+    now = estimator.current_watermark()
+    if now is None or to > now:
+        estimator.set_watermark(to)
+        behind = Timestamp.from_utc_datetime(datetime.now(UTC)) - to
+        Metrics.gauge(NAMESPACE, "lag_seconds").set(max(0, behind.micros // 1_000_000))
+
+
+def count(name: str, number: int = 1) -> None:
+    """Adds to one of the source's counters: `epochs`, `files`, `rows`, `segments`, `deliveries`, `undecodable`."""
+    Metrics.counter(NAMESPACE, name).inc(number)
+
+
+def report_lineage(store: Store, folder: str) -> None:
+    """Tells the runner where the data come from: as Beam's own file systems name such a folder."""
+    uri = store.uri(folder)
+    scheme, found, rest = uri.partition("://")
+    if found and scheme == "s3":
+        bucket, _, path = rest.partition("/")
+        Lineage.sources().add("s3", bucket, path, last_segment_sep="/")
+    else:
+        Lineage.sources().add("filesystem", "localhost", uri, last_segment_sep="/")
