@@ -68,6 +68,18 @@ def test_a_gap_is_noticed_on_a_quiet_stream_too(world):
     assert timedelta() <= gap.end - (reached - timedelta(minutes=30)) <= timedelta(seconds=0.7)
 
 
+def test_sleep_before_a_stream_is_known_to_live_is_a_gap(world):
+    """The service sent what it had when it was reached: not what another member held and gave back meanwhile."""
+    _, session = outage(world, 45 * 60, [])
+    reached = world.now()
+    assert session.receive(0.5) == []
+    world.clock.now += 45 * 60
+    session.receive(0.5)
+    before, slept = world.gaps()
+    assert abs(before.end - (reached - timedelta(minutes=30))) < timedelta(seconds=1)
+    assert (slept.start, slept.end) == (before.end, world.now() - timedelta(minutes=30))
+
+
 def test_an_outage_of_the_network_is_a_gap(world):
     """Of one process: the stream is cut, new ones reach nobody for long, then one does."""
     nobody = [ScriptedStream(world.clock, [[]] * 40 + [CUT], connected=False) for _ in range(80)]

@@ -86,15 +86,8 @@ class Checker:
         return [(key, found[key]) for key in sorted(self._objects) if key in found]
 
     def is_revoked(self, number):
-        """Whether an event's owner has revoked, up to its time or later, in a revocation that was received.
-
-        What comes so late that nobody is to suppress it any more is published.
-        """
+        """Whether an event's owner has revoked, up to its time or later, in a revocation that was received."""
         event = self.event(number)
-        last = _time(event.timestamp_us) + timedelta(seconds=self.erasures.suppress_seconds)
-        came = [self._put_at[key] for key, numbers in self._segments.items() if number in numbers]
-        if came and min(came) > last:
-            return False
         grace = 0 if event.table == "consent_revoke" else 300_000_000
         return any(
             event.timestamp_us <= each.timestamp_us + grace
@@ -103,6 +96,15 @@ class Checker:
             and (each.table, each.owner) == ("consent_revoke", event.owner)
             and any(each.number in numbers for numbers in self._segments.values())
         )
+
+    def came_in_time(self, number, epoch):
+        """Whether an epoch was given an event while a revocation of its time would still be suppressing it.
+
+        What comes later than that, a process having slept over it, nobody is to suppress any more: it is published.
+        """
+        last = _time(self.event(number).timestamp_us) + timedelta(seconds=self.erasures.suppress_seconds)
+        came = [self._put_at[key] for key in self._members(epoch) if number in self._segments.get(key, ())]
+        return min(came, default=_START) <= last
 
     # What happens.
 

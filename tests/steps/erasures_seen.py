@@ -177,7 +177,9 @@ class Erasures:
         open_ = [number for number in self.requests if number not in self.receipts]
         self.expect(not open_, f"erasures {open_} are not finished")
         for key, numbers in self._checker.held():
-            left = [n for n in numbers if self._checker.is_revoked(n)]
+            epoch = int(_EPOCH.search(key)[1])
+            revoked = [n for n in numbers if self._checker.is_revoked(n)]
+            left = [n for n in revoked if self._checker.came_in_time(n, epoch)]
             self.expect(not left, f"{key} holds {left}, whose owner has revoked")
         for key, taken in self.taken.items():
             self.expect(all(number in self.receipts for number in taken), f"{key} was taken from: {taken}")

@@ -5,12 +5,12 @@ them (`checker.py`). Here a part of all stops, `test_every_step.py` has them all
 """
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from mutants import LOSES_AN_OUTPUT, MUTANTS
 from plan import FAULTS, ZIGZAG, Fault
 from runs import announce, broken, every
-from stories import PLAIN, SMALL, STORIES, faults, told, zombies
+from stories import BACKLOG, PLAIN, SMALL, STORIES, faults, told, zombies
 from world import World
 
 STORY_NAMES = [story.name for story in STORIES]
@@ -56,7 +56,16 @@ def plans(most_steps=250):
     )
 
 
+# Two zombies hold what the service has, while the third sleeps between its subscribing and its first delivery.
+_ASLEEP = {
+    0: Fault("freeze", all=False),
+    7: Fault("freeze", all=False),
+    80: Fault("kill after", all=False, pause=2400.0),
+}
+
+
 @given(story=st.sampled_from(STORIES[:-1]), plan=plans())
+@example(story=BACKLOG, plan=_ASLEEP)
 @settings(
     max_examples=20,
     deadline=None,

@@ -242,8 +242,9 @@ class Session:
             self._insist(
                 lambda: positions.record_missed(self._store, self.member.subscription, start, kept_from)
             )
-            # What had not been dropped by then has been on its way since.
-            self._covered_until = max(self._covered_until, kept_from + since)
+            # What had not been dropped by then has been on its way since. Not for long: what another member held
+            # came back within `overlap`, and the service may have dropped it while this process slept.
+            self._covered_until = max(self._covered_until, kept_from + min(since, self.settings.overlap))
 
     def _ended(self, end: StreamEndedError) -> None:
         self._stream, self._confirmed = None, False
