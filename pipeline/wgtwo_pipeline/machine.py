@@ -1,4 +1,4 @@
-"""What this machine has to give: the memory of the container, where there is one, not of the host around it."""
+"""What this machine has to give: the memory of the container, where there is one, not of the host; a user's home."""
 
 import contextlib
 import os
@@ -6,7 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from wgtwo_pipeline.errors import ConfigurationError
+
 _CGROUPS: Final = Path("/sys/fs/cgroup")
+
+
+def at_home(path: str | Path) -> Path:
+    """A path that a user gave, with `~` and `~name` as their home folders; ConfigurationError where there is none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        user = Path(path).parts[0]
+        raise ConfigurationError(
+            f"{path}: {user} has no home folder on this machine: write the path whole"
+        ) from None
 
 
 def memory_bytes(cgroups: Path = _CGROUPS, own: Path = Path("/proc/self/cgroup")) -> int:

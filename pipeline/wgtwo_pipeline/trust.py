@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from wgtwo_pipeline.errors import ConfigurationError
+from wgtwo_pipeline.machine import at_home
 
 _SYSTEM_BUNDLES: Final = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Alpine, Arch
@@ -43,7 +44,7 @@ def _bundle(named: str | None) -> str:
 
 def checked(path: str, origin: str) -> str:
     """The path, if it is a PEM file with certificates; ConfigurationError naming `origin` if not."""
-    path = str(Path(path).expanduser())
+    path = str(at_home(path))
     if not _holds_certificates(path):
         raise ConfigurationError(f"{origin} {path} holds no certificate that can be read: name a PEM file")
     return path

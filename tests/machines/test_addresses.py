@@ -74,3 +74,15 @@ def test_a_durable_name_that_is_too_long(machine, showed):
         assert "--durable-name" in ended.stderr
         assert sentence in ended.stderr
     showed(ended.stderr)
+
+
+def test_a_home_that_nobody_has(machine, showed):
+    """`~name` of no user is refused: it would be a folder of that name."""
+    for arguments in (
+        ["status", "--lake", "~nobody-at-all/lake"],
+        ["status", "--config", "~nobody-at-all/x.toml"],
+    ):
+        ended = machine.run(*arguments)
+        assert ended.returncode == 2
+        assert "~nobody-at-all has no home folder on this machine: write the path whole" in ended.stderr
+    showed(ended.stderr)

@@ -1,7 +1,11 @@
 """Output as other programs read it: every line of a JSON log is an object, and no character stops a result."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
+from patience import PATIENCE_SECONDS
 from wgtwo.events.v0 import events_pb2 as v0
 from wgtwo_pipeline.lake.journal import SegmentWriter, Source
 from wgtwo_pipeline.lake.open import open_to_write
@@ -93,3 +97,41 @@ def test_files_with_a_byte_order_mark(machine, tmp_path, showed):
     )
     assert ended.stdout == str(len("correct-horse"))
     showed("both read")
+
+
+def test_closed_descriptors(machine, tmp_path, showed):
+    """What is printed to `>&-` goes nowhere, and never into a file of the lake that took the descriptor's number."""
+    lake, program = tmp_path / "lake", f"{sys.executable} -m wgtwo_pipeline"
+    script = f"""
+        {program} run --for 3s --lake {lake} <&- >&- 2>&- || exit 10
+        {program} schema >&- || exit 11
+        {program} --help >&- || exit 12
+        {program} query "SELECT count(*) FROM events" --lake {lake} 2>&- || exit 13
+        {program} audit --lake {lake} <&- 2>&1 || exit 14
+    """
+    ended = subprocess.run(
+        ["sh", "-c", script],
+        env=machine.variables(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "unexpected" not in ended.stderr
+    showed(ended.stdout.splitlines()[-1])
+
+
+def test_no_room_for_what_is_printed(machine, showed):
+    """A full disk under standard output is one sentence."""
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "wgtwo_pipeline", "schema"],
+            env=machine.variables(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+        )
+    assert ended.returncode == 1
+    assert "what was to be printed cannot be written: No space left on device" in ended.stderr
+    showed(ended.stderr)

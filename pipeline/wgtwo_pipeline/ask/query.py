@@ -24,6 +24,7 @@ from wgtwo_pipeline.errors import ConfigurationError, PipelineError
 from wgtwo_pipeline.lake.open import open_to_read
 from wgtwo_pipeline.lake.reading import while_unchanged
 from wgtwo_pipeline.lake.store import Store
+from wgtwo_pipeline.machine import at_home
 
 T = TypeVar("T")
 
@@ -176,7 +177,7 @@ def _output(path: str | None, kind: str) -> Iterator[IO[Any]]:
     if path is None:
         yield sys.stdout.buffer if kind == "parquet" else sys.stdout
         return
-    target = Path(path).expanduser()
+    target = at_home(path)
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         with part.open("wb") if kind == "parquet" else part.open("w", encoding="utf-8", newline="") as file:

@@ -6,7 +6,6 @@ Each refusal is one sentence that names the value, where it came from and the fi
 import math
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -22,6 +21,7 @@ from wgtwo_pipeline.errors import ConfigurationError
 from wgtwo_pipeline.events.api import CONSENT_TABLES, SCOPES, TABLES
 from wgtwo_pipeline.ingest.settings import Subscription
 from wgtwo_pipeline.lake.store import LakeLocation
+from wgtwo_pipeline.machine import at_home
 from wgtwo_pipeline.run.config import Config, Publishing, Stopping
 from wgtwo_pipeline.sandbox.options import SandboxSettings
 from wgtwo_pipeline.service.settings import OAuth, Secret, Service, is_loopback, split_address
@@ -155,9 +155,9 @@ def _service(settings: Settings) -> Service | None:
                 f"{settings.origin('plaintext')} and {settings.origin('ca-file')} exclude each other: "
                 "without TLS there is no certificate to check"
             )
-        if not Path(ca_file).expanduser().is_file():
+        if not at_home(ca_file).is_file():
             raise ConfigurationError(f"{settings.origin('ca-file')} {ca_file} is no file: name a PEM file")
-        ca_file = str(Path(ca_file).expanduser())
+        ca_file = str(at_home(ca_file))
     oauth = _oauth(settings)
     if oauth is not None and plaintext and not is_loopback(host):
         raise ConfigurationError(

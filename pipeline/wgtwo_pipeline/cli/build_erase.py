@@ -1,12 +1,11 @@
 """What `erase` was asked for, checked; no refusal shows what may be somebody's number."""
 
-from pathlib import Path
-
 from wgtwo_pipeline.cli.build import build, refuse_unused
 from wgtwo_pipeline.cli.command import Settings
 from wgtwo_pipeline.erase.settings import ByHand
 from wgtwo_pipeline.errors import ConfigurationError
 from wgtwo_pipeline.events.numbers import canonical
+from wgtwo_pipeline.machine import at_home
 from wgtwo_pipeline.run.config import Asked
 
 
@@ -23,7 +22,7 @@ def build_erasing(settings: Settings) -> Asked:
         refuse_unused(settings, ("everywhere",), "needs --numbers FILE")
         if not everyone:
             refuse_unused(settings, ("before",), "needs --numbers FILE")
-    if numbers not in (None, "-") and not Path(numbers).expanduser().is_file():
+    if numbers not in (None, "-") and not at_home(numbers).is_file():
         raise ConfigurationError(
             f"--numbers {_shown(numbers)} is no file: name one with a phone number a line, or -"
         )

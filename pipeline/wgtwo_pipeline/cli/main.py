@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 the work failed or audit found a difference, 2 the command
 130 interrupted, 141 nobody reads standard output any more.
 """
 
+import errno
 import io
 import logging
 import os
@@ -34,6 +35,7 @@ from wgtwo_pipeline.errors import ConfigurationError, PipelineError
 _LOG = logging.getLogger(__name__)
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 COMPLETE: Final = "_WGTWO_PIPELINE_COMPLETE"
 """The variable by which a shell asks for completions."""
 
@@ -137,6 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     handlers = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
+        _open_what_is_closed()
         code = _main(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
     except KeyboardInterrupt:
@@ -149,11 +152,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _fail(error, str(error), error.exit_code)
         if isinstance(error, BrokenPipeError) and _nobody_reads():
             return BROKEN_PIPE
+        if isinstance(error, OSError) and error.errno in _NO_ROOM and error.filename is None:
+            told = f"what was to be printed cannot be written: {error.strerror}: make room where it goes"
+            return _fail(error, told, 1)
         return _fail(error, f"unexpected {type(error).__name__}: {error} (--log-level debug shows where)", 1)
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
     return code
+
+
+def _open_what_is_closed() -> None:
+    """What is written to a descriptor closed by `>&-` goes nowhere: not into the file that is opened next."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.set_inheritable(number, True)
+    sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8")
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8")
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8")
 
 
 def _main(arguments: list[str]) -> int:

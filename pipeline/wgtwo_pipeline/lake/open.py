@@ -4,12 +4,12 @@ import functools
 import os
 import re
 from dataclasses import replace
-from pathlib import Path
 from urllib.parse import unquote
 
 from wgtwo_pipeline.errors import ConfigurationError, LakeError
 from wgtwo_pipeline.lake import lake_format
 from wgtwo_pipeline.lake.store import LakeLocation, Store
+from wgtwo_pipeline.machine import at_home
 
 _SCHEMES = ("s3", "file")
 """What no folder is called: `s3:/bucket` is a slip of the pen."""
@@ -57,7 +57,7 @@ def _absolute(location: LakeLocation) -> LakeLocation:
             raise ConfigurationError(f"--lake {url}: name a folder such as ./lake, or s3://bucket/prefix")
     if not path:
         raise ConfigurationError("--lake is empty: name a folder or s3://bucket/prefix")
-    return replace(location, url=str(Path(path).expanduser().absolute()))
+    return replace(location, url=str(at_home(path).absolute()))
 
 
 def _path_of_file_url(url: str, rest: str) -> str:

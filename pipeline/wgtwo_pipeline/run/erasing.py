@@ -5,7 +5,6 @@ import secrets
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from wgtwo_pipeline.erase import requests
 from wgtwo_pipeline.erase.preview import Preview, preview
@@ -20,6 +19,7 @@ from wgtwo_pipeline.lake.history import History
 from wgtwo_pipeline.lake.open import open_store, open_to_read
 from wgtwo_pipeline.lake.receipts import Receipt
 from wgtwo_pipeline.lake.store import Store
+from wgtwo_pipeline.machine import at_home
 from wgtwo_pipeline.register.settings import LAKE
 from wgtwo_pipeline.run import jobs
 from wgtwo_pipeline.run.config import Asked, Config
@@ -68,7 +68,7 @@ def _lines(asked: ByHand) -> Sequence[str]:
     if asked.numbers_file == "-":
         return sys.stdin.read().splitlines()
     try:
-        return Path(asked.numbers_file).expanduser().read_text("utf-8").splitlines()
+        return at_home(asked.numbers_file).read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         raise ConfigurationError(
             "the file of --numbers cannot be read as text: is it there, and UTF-8?"

@@ -9,6 +9,7 @@ from typing import Final
 
 from wgtwo_pipeline import logs
 from wgtwo_pipeline.errors import ConfigurationError
+from wgtwo_pipeline.machine import at_home
 
 
 class Secret:
@@ -69,7 +70,7 @@ def _secret_file(path: str) -> str:
 def read_text(path: Path) -> str:
     """What a UTF-8 file holds, without a byte order mark. OSError as it comes; ValueError: another encoding."""
     try:
-        text = path.expanduser().read_text(encoding="utf-8-sig")
+        text = at_home(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:  # as UTF-16 without a mark looks
