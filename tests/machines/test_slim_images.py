@@ -2,12 +2,15 @@
 
 import json
 import ssl
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import authority
 import pytest
 from fault_server import FaultServer
+from patience import PATIENCE_SECONDS
 from wgtwo.events.v0 import events_pb2 as v0
 from wgtwo_pipeline.lake.journal import SegmentWriter, Source
 from wgtwo_pipeline.lake.open import open_store
@@ -51,6 +54,27 @@ def test_an_image_without_time_zones(machine, tmp_path, showed):
     held = json.loads(machine.run("status", "--json", "--lake", tmp_path / "lake").stdout)
     assert (held["published"], held["quarantined"]) == (1, 1)
     showed(f"published {held['published']}, quarantined {held['quarantined']}, every command exit 0")
+
+
+@pytest.mark.usefixtures("namespaces")
+def test_a_user_without_an_entry(machine, tmp_path, showed):
+    """A user that /etc/passwd does not know, without HOME, as clusters start containers: all but `~` works."""
+    variables = {name: value for name, value in machine.variables().items() if name != "HOME"}
+
+    def run(*arguments):
+        who = ["unshare", "--user", "--map-user=12345", "--map-group=12345"]
+        command = [*who, sys.executable, "-m", "wgtwo_pipeline", *map(str, arguments)]
+        return subprocess.run(
+            command, env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+        )
+
+    for command in (["run", "--for", "3s"], ["query"], ["status"], ["audit", "--deep"]):
+        ended = run(*command, "--lake", tmp_path / "lake")
+        assert ended.returncode == 0, (command, ended.stderr)
+    ended = run("status", "--lake", "~/lake")
+    assert ended.returncode == 2
+    assert "~ has no home folder on this machine: write the path whole" in ended.stderr
+    showed(f"every command exit 0; {ended.stderr}")
 
 
 @pytest.mark.usefixtures("namespaces")
