@@ -96,9 +96,9 @@ class ScriptedService:
         if position == "start_at_timestamp":
             start = Start("timestamp", configuration.start_at_timestamp.ToMicroseconds())
         subscription = Subscription(channels, name, True, start, configuration.max_in_flight, timeout)
-        before = len(self.engine.groups)
+        before = set(self.engine.groups)  # of which joining forgets those that nobody has come back to
         member = self.engine.join(subscription, self._clock.us, lambda: None)
-        if len(self.engine.groups) > before:
+        if member.group.number not in before:
             self._gone |= {
                 number
                 for (channel, sequence), (number, _) in self._kinds.items()

@@ -8,7 +8,7 @@ from stories import STORIES, faults, told, zombies
 from test_steps import STORY_NAMES, plans
 from world import World
 
-pytestmark = [pytest.mark.heavy, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1800)]
 
 
 @pytest.mark.parametrize("story", STORIES, ids=STORY_NAMES)
