@@ -51,6 +51,12 @@ BACKLOG = Story(
     "publish",
     max_in_flight=2,
 )
+ASLEEP = {
+    0: Fault("freeze", all=False),
+    7: Fault("freeze", all=False),
+    80: Fault("kill after", all=False, pause=2400.0),
+}
+"""What goes wrong in BACKLOG: two zombies hold what the service has, and the third sleeps while it subscribes."""
 SILENT = Story(
     "a connection died silently before nobody listened for long",
     "voice sms ingest mute voice wait:61 ingest ingest crash:ingest wait:2400 unmute sms ingest publish wait:31 "

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mutants import LOSES_AN_OUTPUT, MUTANTS
 from plan import FAULTS, ZIGZAG, Fault
 from runs import announce, broken, every
-from stories import BACKLOG, PLAIN, SMALL, STORIES, faults, told, zombies
+from stories import ASLEEP, BACKLOG, PLAIN, SMALL, STORIES, faults, told, zombies
 from world import World
 
 STORY_NAMES = [story.name for story in STORIES]
@@ -56,16 +56,8 @@ def plans(most_steps=250):
     )
 
 
-# Two zombies hold what the service has, while the third sleeps between its subscribing and its first delivery.
-_ASLEEP = {
-    0: Fault("freeze", all=False),
-    7: Fault("freeze", all=False),
-    80: Fault("kill after", all=False, pause=2400.0),
-}
-
-
 @given(story=st.sampled_from(STORIES[:-1]), plan=plans())
-@example(story=BACKLOG, plan=_ASLEEP)
+@example(story=BACKLOG, plan=ASLEEP)
 @settings(
     max_examples=20,
     deadline=None,
