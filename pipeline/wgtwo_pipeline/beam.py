@@ -4,6 +4,8 @@
 moment after they were received, `ReadFromWgtwoEvents` subscribes as well. The row types are in `wgtwo_pipeline.rows`.
 """
 
+from wgtwo_pipeline.source.deliveries import WgtwoDelivery
+from wgtwo_pipeline.source.read_journal import ReadFromWgtwoJournal
 from wgtwo_pipeline.source.read_lake import ReadBatchesFromWgtwoLake, ReadFromWgtwoLake
 
-__all__ = ["ReadBatchesFromWgtwoLake", "ReadFromWgtwoLake"]
+__all__ = ["ReadBatchesFromWgtwoLake", "ReadFromWgtwoJournal", "ReadFromWgtwoLake", "WgtwoDelivery"]

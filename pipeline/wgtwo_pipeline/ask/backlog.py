@@ -38,7 +38,7 @@ def rows(store: Store, wanted: Collection[str]) -> Iterator[tuple[str, pa.Table]
     may be left out; so are segments that cannot be read, with a warning. Raises LakeError.
     """
     decodes = set(wanted) != {"journal"}
-    subjects = _subjects(store)
+    subjects = erasures.pending(store)  # whom the next epoch suppresses is not shown before it, either
     for source, deliveries in _groups(store):
         if subjects:
             deliveries = _without(source, deliveries, subjects)
@@ -54,14 +54,6 @@ def rows(store: Store, wanted: Collection[str]) -> Iterator[tuple[str, pa.Table]
             for name, table in [*decoded.tables.items(), ("quarantine", decoded.quarantine)]:
                 if name in wanted:
                     yield name, table
-
-
-def _subjects(store: Store) -> Subjects:
-    """Whom the next epoch suppresses: they are not shown before it, either."""
-    try:
-        return erasures.subjects(store, tuple(sorted(erasures.listing(store).requests)))
-    except NotFoundError:  # one has gone since
-        return erasures.subjects(store, tuple(sorted(erasures.listing(store).requests)))
 
 
 def _without(source: journal.Source, deliveries: pa.Table, subjects: Subjects) -> pa.Table:

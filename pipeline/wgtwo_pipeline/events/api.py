@@ -196,7 +196,7 @@ def _messages() -> dict[str, type[Message]]:
         "AckInfo": {"value": (1, kind.TYPE_BYTES)},
         "MetadataV1": {"ack_info": (3, "AckInfo")},
         "ResponseV1": {"metadata": (1, "MetadataV1")},
-        "Time": {"seconds": (1, kind.TYPE_INT64)},
+        "Time": {"seconds": (1, kind.TYPE_INT64), "nanos": (2, kind.TYPE_INT32)},
         "TimedEventV0": {"timestamp": (2, "Time")},
         "TimedV0": {"event": (1, "TimedEventV0")},
         "TimedMetadataV1": {"timestamp": (1, "Time")},
@@ -276,14 +276,25 @@ def ack_request(method: Method, payload: bytes) -> bytes | None:
 
 def event_seconds(method: Method, payload: bytes) -> int | None:
     """When this delivery's event took place, in s since the Unix epoch; None where it doesn't say. Never raises."""
+    time = _event_time(method.api, payload)
+    return None if time is None else time.seconds
+
+
+def event_micros(version: str, payload: bytes) -> int | None:
+    """The same in µs, of a delivery of this version of the API; nanoseconds are cut off, as in the tables."""
+    time = _event_time(version, payload)
+    return None if time is None else time.seconds * 1_000_000 + time.nanos // 1_000
+
+
+def _event_time(version: str, payload: bytes) -> Any:
     try:
-        if method.api == "v0":
+        if version == "v0":
             message = _MESSAGES["TimedV0"].FromString(payload).event
         else:
             message = _MESSAGES["TimedV1"].FromString(payload).metadata
     except DecodeError:
         return None
-    return message.timestamp.seconds if message.HasField("timestamp") else None
+    return message.timestamp if message.HasField("timestamp") else None
 
 
 def ack_accepted(method: Method, response: bytes) -> bool:

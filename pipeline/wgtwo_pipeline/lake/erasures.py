@@ -196,6 +196,14 @@ def subjects(store: Store, erasures: tuple[int, ...]) -> Subjects:
     return found
 
 
+def pending(store: Store) -> Subjects:
+    """Everybody whom a request names now, whether a seal lists it already or the next one will."""
+    try:
+        return subjects(store, tuple(sorted(listing(store).requests)))
+    except NotFoundError:  # one has gone since
+        return subjects(store, tuple(sorted(listing(store).requests)))
+
+
 def of_request(asked: Request, token_key: bytes) -> Subjects:
     """Whom one request names."""
     return _plus(Subjects(token_key), asked)

@@ -111,7 +111,7 @@ def retain(
     account = Account(tuple(unreadable), clean.erased, sum(clean.blanked.values()))
     contents = journal.Segment(source, "retained", number, covered_until, clean.deliveries, account.to_note())
     data = encode(contents)
-    key = f"{ROOT}{epoch:010d}-{number:04d}.arrow"
+    key = key_of(epoch, number)
     try:
         store.create(key, data)
     except AlreadyExistsError:
@@ -125,6 +125,11 @@ def retain(
         clean = Suppressed(contents.deliveries)
     copy = SegmentRef(key, len(contents.deliveries), len(data))
     return Retained(copy, contents, Account.from_note(contents.note), clean.decoded)
+
+
+def key_of(epoch: int, number: int) -> str:
+    """Where the copy of a group is."""
+    return f"{ROOT}{epoch:010d}-{number:04d}.arrow"
 
 
 def encode(contents: journal.Segment) -> bytes:

@@ -30,7 +30,12 @@ class Bundle:
     @property
     def is_long(self) -> bool:
         """Whether it is time to let the runner checkpoint."""
-        return time.monotonic() - self.began_at > BUNDLE_SECONDS
+        return self.left_seconds <= 0
+
+    @property
+    def left_seconds(self) -> float:
+        """How much longer it goes on; never less than 0."""
+        return max(0.0, self.began_at + BUNDLE_SECONDS - time.monotonic())
 
 
 def advance(estimator: Any, to: Timestamp | None) -> None:
@@ -45,7 +50,7 @@ def advance(estimator: Any, to: Timestamp | None) -> None:
 
 
 def count(name: str, number: int = 1) -> None:
-    """Adds to one of the source's counters: `epochs`, `files`, `rows`, `segments`, `deliveries`, `undecodable`."""
+    """Adds to one of the source's counters: `epochs`, `files`, `rows`, `steps`, `deliveries`, `quarantined`."""
     Metrics.counter(NAMESPACE, name).inc(number)
 
 
