@@ -4,8 +4,15 @@
 moment after they were received, `ReadFromWgtwoEvents` subscribes as well. The row types are in `wgtwo_pipeline.rows`.
 """
 
+from wgtwo_pipeline.source.decode_events import DecodeWgtwoEvents
 from wgtwo_pipeline.source.deliveries import WgtwoDelivery
 from wgtwo_pipeline.source.read_journal import ReadFromWgtwoJournal
 from wgtwo_pipeline.source.read_lake import ReadBatchesFromWgtwoLake, ReadFromWgtwoLake
 
-__all__ = ["ReadBatchesFromWgtwoLake", "ReadFromWgtwoJournal", "ReadFromWgtwoLake", "WgtwoDelivery"]
+__all__ = [
+    "DecodeWgtwoEvents",
+    "ReadBatchesFromWgtwoLake",
+    "ReadFromWgtwoJournal",
+    "ReadFromWgtwoLake",
+    "WgtwoDelivery",
+]

@@ -32,7 +32,9 @@ def journal(store, *payloads, source=SOURCE, received_at=RECEIVED, covered_until
 
 
 def reader(store, **options):
-    of = ReadFromWgtwoJournal(store.location.url, **{"allowed_lag": 0, "poll_interval": 0.01, **options}).source
+    of = ReadFromWgtwoJournal(
+        store.location.url, **{"allowed_lag": 0, "poll_interval": 0.01, **options}
+    ).source
     return Call(Follow(), of, Tails(), ManualWatermarkEstimator(None))
 
 
