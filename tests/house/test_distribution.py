@@ -67,6 +67,7 @@ def test_an_index_takes_them(built, wheel):
     names = zipfile.ZipFile(wheel).namelist()
     for needed in (
         "wgtwo_pipeline/py.typed",
+        "wgtwo_pipeline/beam_providers.yaml",
         "wgtwo/events/v0/events_pb2.pyi",
         "wgtwo/events/v0/events.proto",
     ):
