@@ -55,7 +55,7 @@ def journal(store, *payloads, source=SOURCE, received_at=NOON):
     return SegmentWriter(store).write(source, payloads, [microseconds + n for n in range(len(payloads))])
 
 
-def publish(store, *, commits=True, writes=None, **parameters):
+def publish(store, *, commits=True, writes=None, retention_seconds=3600, **parameters):
     """Publishes one epoch; returns its manifest, or None where nothing waits.
 
     `commits=False` leaves it open, as a killed publisher does, after writing the files of the tables in
@@ -66,7 +66,7 @@ def publish(store, *, commits=True, writes=None, **parameters):
         writer="test",
         parameters=Parameters("", **parameters),
         limits=epochs.Limits(),
-        retention_seconds=3600,
+        retention_seconds=retention_seconds,
     )
     parts, outcomes, epoch = defaultdict(list), [], None
     for group in rooms.Seal(settings).process(None):

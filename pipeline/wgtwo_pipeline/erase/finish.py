@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from wgtwo_pipeline.erase.candidates import of_epochs, table_files
 from wgtwo_pipeline.lake import erasures, history, receipts, retained, subjects
+from wgtwo_pipeline.lake.history import History
 from wgtwo_pipeline.lake.holds import Item
 from wgtwo_pipeline.lake.receipts import RETAINED, Receipt
 from wgtwo_pipeline.lake.store import Store
@@ -29,9 +30,10 @@ def finish(store: Store, erasure: int, first_clean_epoch: int, objects: pa.Table
     """
     asked, plan = erasures.request(store, erasure), erasures.plan(store, erasure)
     rewritten = plan.objects["key"].to_pylist()
-    indexes = list(_follow(store, first_clean_epoch, rewritten))
+    past = history.load(store)
+    indexes = list(_follow(store, past, first_clean_epoch, rewritten))
     files = [key for key in rewritten if not key.startswith(retained.ROOT)]
-    notes = tuple(_notes(store, [*files, *indexes, retained.ROOT]))
+    notes = tuple(_notes(store, past, [*files, *indexes, retained.ROOT]))
     erased: Counter[str] = Counter()
     freed: Counter[str] = Counter()
     blanked = copies = 0
@@ -66,10 +68,10 @@ def finish(store: Store, erasure: int, first_clean_epoch: int, objects: pa.Table
     return receipts.keep(store, receipt, objects)
 
 
-def _follow(store: Store, before: int, rewritten: list[str]) -> Iterator[str]:
+def _follow(store: Store, past: History, before: int, rewritten: list[str]) -> Iterator[str]:
     """Brings the index of subjects up to the files that were rewritten; the keys of what was touched of it."""
     items = [item for item in map(Item.of, rewritten) if item]
-    files = table_files(store, history.load(store)) if items else None
+    files = table_files(store, past) if items else None
     for block in subjects.blocks(before) if items else ():
         touched = {item.epoch for item in items if block.first <= item.epoch <= block.last}
         if touched:
@@ -77,7 +79,7 @@ def _follow(store: Store, before: int, rewritten: list[str]) -> Iterator[str]:
             yield block.key
 
 
-def _notes(store: Store, keys: list[str]) -> Iterator[str]:
+def _notes(store: Store, past: History, keys: list[str]) -> Iterator[str]:
     """What is left where this lake cannot reach it."""
     left = store.delete_versions(keys)
     if left:
@@ -103,9 +105,8 @@ def _notes(store: Store, keys: list[str]) -> Iterator[str]:
             f"it could not be seen whether the bucket has {' or '.join(map(_HAS.__getitem__, protections.unseen))}: "
             "give this role infra/iam-erase.json"
         )
-    unread = history.load(store).unreadable
-    if unread:
+    if past.unreadable:
         yield (
-            f"{len(unread):,} segments of the journal could not be read and were not looked into; when they are "
-            "restored, they are published without what is erased"
+            f"{len(past.unreadable):,} segments of the journal could not be read and were not looked into; when they "
+            "are restored, they are published without what is erased"
         )

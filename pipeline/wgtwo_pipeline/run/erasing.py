@@ -82,6 +82,7 @@ class Eraser:
         self._config, self._store = config, open_store(config.lake)
         self._publisher = jobs.Publisher(config)
         self._grace = timedelta(seconds=config.erasing.grace_seconds)
+        self._past: History | None = None
 
     def erase(self, by_hand: ByHand | None = None, lines: Sequence[str] = ()) -> Iterator[Receipt]:
         """Finishes what was begun, obeys the revocations that were published, then erases what is asked for by hand.
@@ -129,7 +130,7 @@ class Eraser:
         """
         asked = erasures.request(self._store, erasure)
         for _ in range(_MOST_EPOCHS):
-            past = history.load(self._store)
+            past = self._history()
             for epoch in range(asked.committed + 1, past.committed + 1):
                 if erasure in epochs.sealed(self._store, epoch).parameters.erasures:
                     return epoch
@@ -161,15 +162,20 @@ class Eraser:
         return requests.of_hand(new, asked, lines, waiting, self._grace)
 
     def _next(self, key: bytes) -> tuple[History, Next]:
-        past = history.load(self._store)
+        past = self._history()
         country = self._config.erasing.country
         return past, requests.after(self._store, past, datetime.now(UTC), key, country)
+
+    def _history(self) -> History:
+        """What is committed by now; reads what has come since it was asked last."""
+        self._past = history.load(self._store, self._past)
+        return self._past
 
     def _let_go(self) -> None:
         """Deletes the requests that no seal lists any more, and what says whom they named; a seal drops those that
         are old enough."""
         suppress_for = timedelta(seconds=self._config.erasing.suppress_seconds)
-        past = history.load(self._store)
+        past = self._history()
         if not past.committed:
             return
         last = epochs.sealed(self._store, past.committed).parameters
@@ -177,7 +183,7 @@ class Eraser:
         if erasures.in_force(found, last, suppress_for, datetime.now(UTC)).erasures != last.erasures:
             for _ in self._publisher.publish_all():
                 pass
-            past = history.load(self._store)
+            past = self._history()
             last = epochs.sealed(self._store, past.committed).parameters
         gone = [
             key
