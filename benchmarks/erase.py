@@ -95,7 +95,7 @@ def measure(folder: str, events: int, epochs: int) -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
         print(
             f"| {what} | {receipt.rows:,} events | {receipt.files:,} of {receipt.looked_at:,} files | "
-            f"{seconds:.1f} s | {spent:.1f} s of CPU | {requests.total():,} requests {dict(sorted(requests.items()))} | "
+            f"{seconds:.1f} s, {spent:.1f} s of CPU | {requests.total():,} requests {dict(requests)} | "
             f"{peak} MiB |",
             flush=True,
         )

@@ -90,8 +90,8 @@ def suppress_until_finished(patches):
 def token_in_the_receipt(patches):
     original = finish._notes
 
-    def notes(store, keys):
-        yield from original(store, keys)
+    def notes(store, *rest):
+        yield from original(store, *rest)
         yield from erasures.request(store, erasures.listing(store).open).subjects
 
     patches.setattr(finish, "_notes", notes)
