@@ -35,7 +35,7 @@ DESCRIBED = [
     ("ack-timeout", INGEST, "30s"),
     ("start", INGEST, "oldest"),
     ("linger", INGEST, "200ms"),
-    ("publish-every", {"run"}, "15m"),
+    ("publish-every", {"run", "publish"}, {"run": "15m", "check": "15m", "publish": None}),
     ("for", INGEST, None),
     ("max-events", INGEST, None),
     ("until-idle", INGEST, None),

@@ -1,12 +1,17 @@
-"""`publish` as a command: it can be stopped between two epochs, and never in one."""
+"""`publish` as a command: it can be stopped between two epochs, and never in one; and it can wait for its time."""
 
 import os
 import signal
 from types import SimpleNamespace
 
 import pytest
+from lakes import journal, sms
+from patience import wait_until
 from typed import gather
 from wgtwo_pipeline.cli.build import build
+from wgtwo_pipeline.lake import history
+from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.lake.store import LakeLocation
 from wgtwo_pipeline.run import jobs, supervisor
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -36,3 +41,20 @@ def test_a_signal_lets_publish_finish_the_epoch_at_hand(monkeypatch, tmp_path, c
     assert begun == [0, 1]
     assert caplog.messages[-1] == "published 10 events in 2 epochs"
     assert [signal.getsignal(each) for each in SIGNALS] == before
+
+
+def test_with_publish_every_it_publishes_only_what_is_due(tmp_path):
+    """A schedule of every minute makes no small files: what is young and little is left, without the option not."""
+    store = open_store(LakeLocation(str(tmp_path)))
+    store.check()
+    journal(store, sms(1))
+
+    def published(**options):
+        assert supervisor.publish(build(gather("publish", {"lake": str(tmp_path), **options}, {}))) == 0
+        return history.load(store).totals.published
+
+    assert published(**{"publish-every": "1h"}) == 0
+    wait_until(lambda: published(**{"publish-every": "100ms"}) == 1, what="the segment is 100 ms old")
+    journal(store, sms(2))
+    assert published(**{"publish-every": "1h"}) == 1
+    assert published() == 2

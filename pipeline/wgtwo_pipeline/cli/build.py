@@ -292,4 +292,5 @@ def _publishing(settings: Settings, *, embedded: bool) -> Publishing:
     every = settings["publish-every"]
     if embedded and settings.is_default("publish-every"):
         every = SANDBOX_PUBLISH_EVERY_SECONDS
-    return Publishing(every, settings["journal-retention"], settings["partition-by"])
+    only_when_due = settings.command == "publish" and not settings.is_default("publish-every")
+    return Publishing(every, settings["journal-retention"], settings["partition-by"], only_when_due)

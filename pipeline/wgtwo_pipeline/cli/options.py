@@ -173,6 +173,9 @@ SECTIONS: Final = (
         Option("publish-every", ("run",), "duration", "15m",
                "publish when the oldest event that waits is this old, or 64 MiB or 250,000 wait; "
                "10s with the embedded sandbox", low="100ms"),
+        Option("publish-every", ("publish",), "duration", None,
+               "publish only while the oldest event that waits is this old, or 64 MiB or 250,000 wait, as a schedule "
+               "of every minute wants it (default: all that waits)", low="100ms"),
         Option("journal-retention", ("run", "publish"), "duration", "24h", "how long published segments are kept"),
         Option("partition-by", ("run", "publish", "schema"), "choice", "date",
                "one folder of a table a day or an hour", choices=("date", "hour")),
@@ -241,7 +244,7 @@ SECTIONS: Final = (
 
 
 def all_options() -> Iterator[Option]:
-    """Every option of every command; `types` and `history` are there twice."""
+    """Every option of every command; `types`, `history` and `publish-every` are there twice."""
     for section in SECTIONS:
         yield from section.options
 

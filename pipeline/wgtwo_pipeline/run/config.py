@@ -23,11 +23,15 @@ class Stopping:
 
 @dataclass(frozen=True)
 class Publishing:
-    """How long events wait at most, how long what is published is kept, whether partitions are by date or hour."""
+    """How long events wait at most, how long what is published is kept, whether partitions are by date or hour.
+
+    `only_when_due`: `publish` leaves what waits alone while it is neither old nor much, instead of publishing it all.
+    """
 
     publish_every_seconds: float
     journal_retention_seconds: float
     partition_by: str
+    only_when_due: bool = False
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def ingest(config: Config) -> int:
 
 
 def publish(config: Config) -> int:
-    """Publishes what the journal holds now. Blocks; in this process, on the runner that was asked for.
+    """Publishes what the journal holds now, or what of it is due. Blocks; in this process, on the chosen runner.
 
     Asked to stop, it commits the epoch at hand and leaves the others to the next time.
     """
@@ -79,7 +79,10 @@ def publish(config: Config) -> int:
     config = _prepared(config)
     published = []
     with _stoppable() as stopping:
-        for manifest in jobs.Publisher(config).publish_all():
+        publisher = jobs.Publisher(config)
+        for manifest in (
+            publisher.publish_due() if config.publishing.only_when_due else publisher.publish_all()
+        ):
             published.append(manifest.published)
             if stopping.is_set():
                 break
