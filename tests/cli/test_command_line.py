@@ -75,7 +75,7 @@ def test_dispatch(stand_in, command):
     elif command == "completion":
         assert request == "zsh"
     else:
-        assert request.lake.url == "./there"
+        assert (request.config if command == "check" else request).lake.url == "./there"
         assert getattr(request, "command", command) == command
 
 
@@ -118,12 +118,15 @@ def test_query(stand_in):
         (["status", "--log_level=debug"], "--log_level is no option of status: did you mean --log-level?"),
         (["status", "--qqq"], "--qqq is no option of status: see wgtwo-pipeline status --help"),
         (["status", "-x"], "-x is no option of status"),
-        (["query", "--publish-every", "3s"], "--publish-every is an option of run, not of query"),
+        (
+            ["query", "--publish-every", "3s"],
+            "--publish-every is an option of run, check, publish, not of query",
+        ),
         (
             ["status", "--runner=FlinkRunner"],
-            "--runner is an option of run, ingest, publish, erase, not of status",
+            "--runner is an option of run, ingest, publish, erase, check, not of status",
         ),
-        (["query", "--types=sms"], "--types is an option of run, ingest, sandbox, not of query"),
+        (["query", "--types=sms"], "--types is an option of run, ingest, check, sandbox, not of query"),
         (["status", "--parallelism=2"], "--parallelism is no option of status"),
         (["status", "--lake"], "--lake needs a value: --lake URL"),
         (["run", "--lake", "--fresh"], "--lake needs a value: --lake URL"),
