@@ -274,19 +274,11 @@ def ack_request(method: Method, payload: bytes) -> bytes | None:
     return _ACKS[method.api](payload)
 
 
-def event_seconds(method: Method, payload: bytes) -> int | None:
-    """When this delivery's event took place, in s since the Unix epoch; None where it doesn't say. Never raises."""
-    time = _event_time(method.api, payload)
-    return None if time is None else time.seconds
-
-
 def event_micros(version: str, payload: bytes) -> int | None:
-    """The same in µs, of a delivery of this version of the API; nanoseconds are cut off, as in the tables."""
-    time = _event_time(version, payload)
-    return None if time is None else time.seconds * 1_000_000 + time.nanos // 1_000
+    """When the event of a delivery took place, in µs since the Unix epoch, nanoseconds cut off as in the tables.
 
-
-def _event_time(version: str, payload: bytes) -> Any:
+    None where it doesn't say. Never raises.
+    """
     try:
         if version == "v0":
             message = _MESSAGES["TimedV0"].FromString(payload).event
@@ -294,7 +286,8 @@ def _event_time(version: str, payload: bytes) -> Any:
             message = _MESSAGES["TimedV1"].FromString(payload).metadata
     except DecodeError:
         return None
-    return message.timestamp if message.HasField("timestamp") else None
+    time = message.timestamp
+    return time.seconds * 1_000_000 + time.nanos // 1_000 if message.HasField("timestamp") else None
 
 
 def ack_accepted(method: Method, response: bytes) -> bool:

@@ -218,9 +218,9 @@ class Session:
         until = now if had_room else None
         if received:
             some = received[:: max(1, len(received) // _SAMPLE)]
-            found = (api.event_seconds(self.member.method, each.payload) for each in some)
+            found = (api.event_micros(self.member.method.api, each.payload) for each in some)
             kept_from = (now - self._history).timestamp()
-            times = [each for each in found if each is not None and each >= kept_from]
+            times = [each // 1_000_000 for each in found if each is not None and each >= kept_from * 1e6]
             until = min(now, datetime.fromtimestamp(min(times), UTC)) if times else now
         if until is not None and (self._covered_until is None or until > self._covered_until):
             self._record_missed(timedelta(), timedelta())
