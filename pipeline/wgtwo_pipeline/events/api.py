@@ -275,10 +275,7 @@ def ack_request(method: Method, payload: bytes) -> bytes | None:
 
 
 def event_micros(version: str, payload: bytes) -> int | None:
-    """When the event of a delivery took place, in µs since the Unix epoch, nanoseconds cut off as in the tables.
-
-    None where it doesn't say. Never raises.
-    """
+    """When a delivery's event took place, in µs since the Unix epoch; None where it doesn't say. Never raises."""
     try:
         if version == "v0":
             message = _MESSAGES["TimedV0"].FromString(payload).event
