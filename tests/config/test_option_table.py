@@ -9,7 +9,7 @@ from wgtwo_pipeline.sandbox.options import OPTIONS as SANDBOX_OPTIONS
 
 ALL = {
     *("sandbox", "run", "ingest", "publish", "query", "status", "schema", "audit", "erase", "register"),
-    *("check", "completion"),
+    *("check", "serve", "completion"),
 }
 LAKE, INGEST = ALL - {"sandbox", "completion"}, {"run", "ingest"}
 
@@ -40,7 +40,7 @@ DESCRIBED = [
     ("max-events", INGEST, None),
     ("until-idle", INGEST, None),
     ("journal-retention", {"run", "publish"}, "24h"),
-    ("erase-every", {"run", "status"}, "24h"),
+    ("erase-every", {"run", "status", "serve"}, "24h"),
     ("grace", {"run", "erase"}, "5m"),
     ("suppress-for", {"run", "publish", "erase"}, "30d"),
     ("erase-within", {"audit"}, "7d"),
@@ -58,6 +58,9 @@ DESCRIBED = [
     ("output", {"query"}, None),
     ("json", {"status", "audit", "erase", "check"}, "false"),
     ("offline", {"check"}, "false"),
+    ("metrics-address", INGEST | {"serve"}, None),
+    ("metrics-file", {"publish", "audit", "erase"}, None),
+    ("watch", {"status"}, "false"),
     ("log-format", ALL, "text"),
     ("log-level", ALL, "info"),
     ("config", ALL, None),
@@ -75,7 +78,7 @@ OURS = {
     "client-secret-file": INGEST,
     "compact": {"register"},
     "deep": {"audit"},
-    "history": INGEST | {"sandbox"},
+    "history": INGEST | {"sandbox", "status", "serve"},
     "partition-by": {"run", "publish", "schema"},
     "runner": {"run", "ingest", "publish", "erase"},
 }

@@ -41,6 +41,7 @@ class Child:
         self.facts = dict(IDLE)
         self.exit_code, self.ends_with = None, 0
         self.closed = self.swept = False
+        self.pid = None
         self._started_at = world.clock.now
         world.children.append(self)
 

@@ -17,6 +17,10 @@ class Reading:
     json: bool
     erases: bool = True
     """Whether `run` looks for revocations, as far as this command's configuration says."""
+    watch: bool = False
+    """Whether `status` is shown again and again."""
+    history_seconds: float = 1800.0
+    """How long the service keeps events."""
 
 
 @dataclass(frozen=True)

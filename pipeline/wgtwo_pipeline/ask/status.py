@@ -1,134 +1,94 @@
-"""What the lake holds, from its manifests, checkpoint and listings alone: no table file is opened."""
+"""What the lake holds, as text and as JSON; `look.py` looks at it."""
 
+import contextlib
 import json
+import logging
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from typing import Any
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, Final
 
 from wgtwo_pipeline.ask import erased
-from wgtwo_pipeline.ask import registered as catalogs
-from wgtwo_pipeline.ask.erased import Erased
-from wgtwo_pipeline.ask.holdings import Holding, of_tables
+from wgtwo_pipeline.ask.holdings import Holding
+from wgtwo_pipeline.ask.look import Looks, Status
 from wgtwo_pipeline.ask.render import duration, size, text_table
 from wgtwo_pipeline.ask.settings import Reading
-from wgtwo_pipeline.lake import checkpoint, history, journal, positions, receipts, retained
+from wgtwo_pipeline.errors import LakeError
+from wgtwo_pipeline.events.api import HISTORY
 from wgtwo_pipeline.lake.layout import QUARANTINE
-from wgtwo_pipeline.lake.manifest import Manifest, Sealed, Unreadable, iso, manifest_key
+from wgtwo_pipeline.lake.manifest import iso
 from wgtwo_pipeline.lake.open import open_to_read
-from wgtwo_pipeline.lake.store import ObjectInfo, Store
+from wgtwo_pipeline.lake.store import Store
 
+_LOG = logging.getLogger(__name__)
 
-@dataclass(frozen=True)
-class Waiting:
-    """Segments that no committed epoch holds."""
-
-    segments: int = 0
-    deliveries: int = 0
-    bytes: int = 0
-    oldest_at: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Copies:
-    """Retained copies of what is published."""
-
-    objects: int
-    bytes: int
-
-
-@dataclass(frozen=True)
-class Status:
-    """What a lake holds at one moment."""
-
-    lake: str
-    at: datetime
-    epochs: int
-    committed_at: datetime | None
-    totals: checkpoint.Totals
-    tables: dict[str, Holding]
-    quarantine: Holding
-    open_epoch: Sealed | None
-    journal: Waiting
-    retained: Copies
-    unreadable: tuple[Unreadable, ...]
-    gaps: tuple[positions.Gap, ...]
-    erased: Erased
-    registered: catalogs.Registered | None = None
-    """None where the lake has no catalog of its own."""
-
-    @property
-    def newest_at(self) -> datetime | None:
-        """When the newest published event happened."""
-        return max((table.newest_at for table in self.tables.values() if table.newest_at), default=None)
+_HISTORY_SECONDS: Final = HISTORY.total_seconds()
+_WATCH_SECONDS: Final = 2.0
+_CLEAR: Final = "\x1b[H\x1b[2J"
 
 
 def status(reading: Reading) -> int:
     """Prints what the lake holds. Raises LakeError."""
-    found = collect(open_to_read(reading.lake), erases=reading.erases)
+    looks = Looks(open_to_read(reading.lake), erases=reading.erases)
+    if reading.watch:
+        return _watch(looks, reading)
+    found = looks.look()
     if reading.json:
-        sys.stdout.write(json.dumps(to_json(found), indent=1) + "\n")
+        sys.stdout.write(json.dumps(to_json(found, reading.history_seconds), indent=1) + "\n")
     else:
-        sys.stdout.write("\n".join(to_text(found)) + "\n")
+        sys.stdout.write("\n".join(to_text(found, reading.history_seconds)) + "\n")
     return 0
 
 
+def _watch(looks: Looks, reading: Reading) -> int:
+    """Shows each look in place of the one before (as JSON: a line each) until interrupted, which is its good end."""
+    lead = _CLEAR if sys.stdout.isatty() else ""
+    before: Status | None = None
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            try:
+                found = looks.look()
+            except LakeError as error:  # it may be back at the next look
+                _LOG.warning("%s", error, extra={"event": "status.failed"})
+            else:
+                if reading.json:
+                    sys.stdout.write(json.dumps(to_json(found, reading.history_seconds)) + "\n")
+                else:
+                    lines = [*to_text(found, reading.history_seconds), "", _rate(before, found)]
+                    sys.stdout.write(lead + "\n".join(lines) + "\n")
+                sys.stdout.flush()
+                before = found
+            time.sleep(_WATCH_SECONDS)
+    return 0
+
+
+def _rate(before: Status | None, found: Status) -> str:
+    """How fast deliveries have come since the look before."""
+    if before is None:
+        return f"{found.at:%H:%M:%S} UTC"
+    came = _received(found) - _received(before)
+    return f"{found.at:%H:%M:%S} UTC  {came / (found.at - before.at).total_seconds():,.0f} deliveries/s"
+
+
+def _received(found: Status) -> int:
+    return found.totals.received + found.journal.deliveries
+
+
 def collect(store: Store, *, erases: bool = True) -> Status:
-    """Looks at a lake. Raises LakeError."""
-    # The journal is listed after the manifests: what is committed in between is missing in both counts, never
-    # in both.
-    past = history.load(store)
-    done = receipts.read_all(store)
-    totals = receipts.moved(past.totals, done)
-    at = datetime.now(UTC)
-    held = of_tables(past.base.read(store), past.manifests, totals.tables, done, at)
-    return Status(
-        lake=store.uri("").rstrip("/"),
-        at=at,
-        epochs=past.committed,
-        committed_at=_committed_at(store, past),
-        totals=totals,
-        quarantine=held.pop(QUARANTINE, Holding(0, 0, 0, 0, None)),
-        tables=held,
-        open_epoch=history.open_epoch(store, past),
-        journal=_waiting(history.backlog(store, past)),
-        retained=_copies(store.list(retained.ROOT)),
-        unreadable=tuple(past.unreadable.values()),
-        gaps=tuple(positions.gaps(store)),
-        erased=erased.collect(store, past, done, is_off=not erases),
-        registered=catalogs.collect(store, held, past.committed),
-    )
+    """Looks at a lake once. Raises LakeError."""
+    return Looks(store, erases=erases).look()
 
 
-def _committed_at(store: Store, past: history.History) -> datetime | None:
-    if past.manifests:
-        return past.manifests[-1].committed_at
-    if past.committed == 0:
-        return None
-    key = manifest_key(past.committed)
-    return Manifest.from_bytes(key, store.read(key)).committed_at
+def lost_in_seconds(found: Status, history_seconds: float) -> dict[str, float]:
+    """By subscription: in so long the service forgets what is not in the lake yet; 0 or less: it has begun to."""
+    return {
+        name: history_seconds - (found.at - until).total_seconds() for name, until in found.covered.items()
+    }
 
 
-def _waiting(segments: Iterable[ObjectInfo]) -> Waiting:
-    found = Waiting()
-    for info in segments:
-        name = journal.SegmentName.parse(info.key)
-        found = Waiting(
-            segments=found.segments + 1,
-            deliveries=found.deliveries + name.rows,
-            bytes=found.bytes + info.size,
-            oldest_at=min(found.oldest_at or name.created_at, name.created_at),
-        )
-    return found
-
-
-def _copies(objects: Iterable[ObjectInfo]) -> Copies:
-    sizes = [info.size for info in objects]
-    return Copies(len(sizes), sum(sizes))
-
-
-def to_json(found: Status) -> dict[str, Any]:
+def to_json(found: Status, history_seconds: float = _HISTORY_SECONDS) -> dict[str, Any]:
     """As `status --json` prints it; keys stay, new ones may come. Times are UTC, lags in seconds."""
     totals, sealed = found.totals, found.open_epoch
     return {
@@ -142,6 +102,13 @@ def to_json(found: Status) -> dict[str, Any]:
         "tables": {name: _holding_json(found, table) for name, table in found.tables.items()},
         "quarantine": {**_holding_json(found, found.quarantine), "reasons": totals.reasons},
         "subscriptions": {name: each.to_json() for name, each in sorted(totals.subscriptions.items())},
+        "covered_until": {name: iso(until) for name, until in sorted(found.covered.items())},
+        "lost_in_seconds": {
+            name: round(left, 3) for name, left in sorted(lost_in_seconds(found, history_seconds).items())
+        },
+        "days": {
+            table: {day.isoformat(): rows for day, rows in days.items()} for table, days in found.days.items()
+        },
         "open_epoch": {
             "epoch": sealed.epoch,
             "sealed_at": iso(sealed.sealed_at),
@@ -162,7 +129,7 @@ def to_json(found: Status) -> dict[str, Any]:
     }
 
 
-def to_text(found: Status) -> Iterator[str]:
+def to_text(found: Status, history_seconds: float = _HISTORY_SECONDS) -> Iterator[str]:
     """The lines that `status` prints."""
     if not found.epochs and not found.journal.segments and not found.open_epoch:
         yield f"The lake {found.lake} is empty: nothing has been journaled yet. `wgtwo-pipeline run` fills it."
@@ -186,6 +153,9 @@ def to_text(found: Status) -> Iterator[str]:
         f"the oldest from {_ago(found, waits.oldest_at)}"
     )
     rows += [("journal", waiting if waits.segments else "nothing waits")]
+    for name, left in sorted(lost_in_seconds(found, history_seconds).items()):
+        lost = f"events are lost in {duration(left)}" if left > 0 else "events since then are being lost"
+        rows += [("covered", f"{name} until {_ago(found, found.covered[name])}; without ingest {lost}")]
     copies = f"{found.retained.objects:,} objects with published deliveries ({size(found.retained.bytes)})"
     rows += [("retained", copies)]
     rows += [("erasures", text) for text in erased.to_text(found.erased, found.at)]

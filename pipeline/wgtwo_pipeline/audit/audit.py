@@ -16,6 +16,8 @@ from wgtwo_pipeline.lake import positions
 from wgtwo_pipeline.lake.manifest import iso
 from wgtwo_pipeline.lake.open import open_to_read
 from wgtwo_pipeline.lake.store import Store
+from wgtwo_pipeline.metrics import textfile
+from wgtwo_pipeline.metrics.samples import Samples
 
 ERASE_WITHIN = timedelta(days=7)
 
@@ -26,15 +28,26 @@ def audit(auditing: Auditing) -> int:
     A gap in time, recorded because the service no longer had its events, is shown; it is no difference
     between the objects.
     """
+    textfile.check(auditing.metrics_file)
     store = open_to_read(auditing.lake)
     within = timedelta(seconds=auditing.erase_within_seconds)
     findings, ledger = examine(store, deep=auditing.deep, erase_within=within)
+    textfile.write(auditing.metrics_file, figures(findings, deep=auditing.deep))
     gaps = tuple(positions.gaps(store))
     if auditing.json:
         sys.stdout.write(json.dumps(to_json(store, findings, ledger, gaps), indent=1) + "\n")
     else:
         sys.stdout.writelines(line + "\n" for line in to_text(findings, ledger, gaps))
     return 1 if findings.total else 0
+
+
+def figures(findings: Findings, *, deep: bool) -> Samples:
+    """The verdict, as it is now, for Prometheus."""
+    samples, label = Samples(), "true" if deep else "false"
+    samples.add("audit_passed", 0 if findings.total else 1, deep=label)
+    samples.add("audit_findings", findings.total, deep=label)
+    samples.add("audit_last_timestamp_seconds", datetime.now(UTC).timestamp(), deep=label)
+    return samples
 
 
 def examine(

@@ -14,3 +14,5 @@ class Auditing:
     json: bool
     erase_within_seconds: float = 7 * 24 * 3600.0
     """A request that is open for longer is a finding."""
+    metrics_file: str | None = None
+    """Where to leave the verdict as figures."""

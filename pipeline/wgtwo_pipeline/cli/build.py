@@ -10,8 +10,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from wgtwo_pipeline import logs
-from wgtwo_pipeline.ask.settings import Describing, Reading
-from wgtwo_pipeline.audit.settings import Auditing
 from wgtwo_pipeline.cli import beam_options
 from wgtwo_pipeline.cli.command import Settings
 from wgtwo_pipeline.cli.options import options_of
@@ -33,30 +31,6 @@ LINGER_SHARE: Final = 4
 """The ack timeout must be at least this many lingers: the put, the ack and a retry need their time, too."""
 
 
-def build_reading(settings: Settings) -> Reading:
-    """What `query` and `status` were asked for; ConfigurationError names what cannot work."""
-    sql = settings["sql"] if settings.command == "query" else None
-    return Reading(
-        lake=lake_of(settings),
-        sql=sql,
-        fresh=settings["fresh"],
-        format=settings["format"],
-        output=settings["output"],
-        json=settings["json"],
-        erases=settings["erase-every"] != math.inf,
-    )
-
-
-def build_describing(settings: Settings) -> Describing:
-    """What `schema` was asked for; ConfigurationError names what cannot work."""
-    return Describing(lake_of(settings), settings["table"], settings["format"], settings["partition-by"])
-
-
-def build_auditing(settings: Settings) -> Auditing:
-    """What `audit` was asked for; ConfigurationError names what cannot work."""
-    return Auditing(lake_of(settings), settings["deep"], settings["json"], settings["erase-within"])
-
-
 def build(settings: Settings) -> Config:
     """The checked configuration of a command that runs the flows; ConfigurationError names what cannot work."""
     runner = beam_options.runner_name(settings["runner"], settings.origin("runner"))
@@ -74,6 +48,8 @@ def build(settings: Settings) -> Config:
         log_level=settings["log-level"],
         erasing=_erasing(settings),
         catalog=settings["catalog"] if settings.command in ("run", "check") else None,
+        metrics_address=settings["metrics-address"],
+        metrics_file=settings["metrics-file"],
     )
 
 

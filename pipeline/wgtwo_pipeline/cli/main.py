@@ -24,9 +24,10 @@ from click.exceptions import Exit
 from click.shell_completion import shell_complete
 
 from wgtwo_pipeline import extras, logs
-from wgtwo_pipeline.cli.build import build, build_auditing, build_describing, build_reading, build_sandbox
+from wgtwo_pipeline.cli.build import build, build_sandbox
 from wgtwo_pipeline.cli.build_check import build_checking
 from wgtwo_pipeline.cli.build_erase import build_erasing
+from wgtwo_pipeline.cli.build_looking import build_auditing, build_describing, build_reading, build_serving
 from wgtwo_pipeline.cli.build_register import build_registering
 from wgtwo_pipeline.cli.command import HELP_SETTINGS, PROGRAM, Command, Context, show_help
 from wgtwo_pipeline.cli.types import KINDS, nearest
@@ -74,6 +75,9 @@ COMMANDS: Final = (
             "wgtwo_pipeline.register.register:register",
             note="Run it again whenever you like; `run --catalog lake` does so by itself. How to open the tables: "
             "docs/iceberg.md."),
+    Command("serve", "serve the lake's figures, probes and page, for clusters, until stopped", build_serving,
+            "wgtwo_pipeline.watch.serve:serve",
+            note="Changes nothing. With --metrics-address `run` and `ingest` serve their own figures, too."),
     Command("completion", "print what makes a shell complete commands, options and their values",
             lambda settings: settings["shell"], "wgtwo_pipeline.cli.completion:completion",
             word=click.Argument(["shell"], type=replace(KINDS["choice"], choices=SHELLS), metavar="|".join(SHELLS)),

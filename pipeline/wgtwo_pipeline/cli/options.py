@@ -23,7 +23,7 @@ from wgtwo_pipeline.sandbox.options import OPTIONS as SANDBOX_OPTIONS
 
 INGEST: Final = ("run", "ingest")
 FLOWS: Final = ("run", "ingest", "publish", "erase")
-LAKE: Final = ("run", "ingest", "publish", "query", "status", "schema", "audit", "erase", "register")
+LAKE: Final = ("run", "ingest", "publish", "query", "status", "schema", "audit", "erase", "register", "serve")
 EVERY: Final = ()
 
 
@@ -159,7 +159,7 @@ SECTIONS: Final = (
                "after so long the server sends an unacked event again; v1 allows 10s to 10m", low="1s", high="1h"),
         Option("start", INGEST, "start", "oldest",
                "where to begin if the server holds no position, such as 4711, 2026-11-23T09:30:00Z or -30m"),
-        Option("history", INGEST, "duration", "30m",
+        Option("history", (*INGEST, "status", "serve"), "duration", "30m",
                "how long the service keeps events: an outage longer than this is recorded as a gap", low="1s"),
         Option("linger", INGEST, "duration", "200ms", "longest time an event waits for its segment to fill",
                low="1ms"),
@@ -181,7 +181,7 @@ SECTIONS: Final = (
                "one folder of a table a day or an hour", choices=("date", "hour")),
     )),
     Section("Erasing", (
-        Option("erase-every", ("run", "status"), "every", "24h",
+        Option("erase-every", ("run", "status", "serve"), "every", "24h",
                "time between two looks for consent revocations, which are obeyed then (30s with the embedded "
                "sandbox); never: they are stored only", low="1s", known=("never",)),
         Option("grace", ("run", "erase"), "duration", "5m", "events of so long after a revocation are erased, too"),
@@ -223,6 +223,14 @@ SECTIONS: Final = (
         Option("output", ("query",), "path", None, "write the result to this file"),
         Option("offline", ("check",), "flag", "false", "look only at the configuration: ask nobody"),
         Option("json", ("status", "audit", "erase", "check"), "flag", "false", "one JSON object instead of text"),
+        Option("watch", ("status",), "flag", "false", "show it again every two seconds, until stopped"),
+    )),
+    Section("Figures", (
+        Option("metrics-address", ("run", "ingest", "serve"), "address", None,
+               "serve /metrics for Prometheus, /livez, /readyz, /status and a page there, such as 127.0.0.1:9464, "
+               "where the command serve does so by itself"),
+        Option("metrics-file", ("publish", "audit", "erase"), "path", None,
+               "leave figures in this file for node exporter's textfile collector, such as /var/lib/…/publish.prom"),
     )),
     *(Section(title, tuple(
         Option(each.name, ("sandbox",), each.kind, default_text(each.kind, each.default), each.help, **each.narrower)
@@ -244,7 +252,7 @@ SECTIONS: Final = (
 
 
 def all_options() -> Iterator[Option]:
-    """Every option of every command; `types`, `history` and `publish-every` are there twice."""
+    """Every option of every command; some are there twice, with another meaning for another command."""
     for section in SECTIONS:
         yield from section.options
 

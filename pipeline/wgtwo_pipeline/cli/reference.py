@@ -10,6 +10,7 @@ from typing import Any, Final
 from wgtwo_pipeline.cli.command import PROGRAM, Context
 from wgtwo_pipeline.cli.main import COMMANDS
 from wgtwo_pipeline.cli.options import SECTIONS, Option, all_options, options_of
+from wgtwo_pipeline.metrics.document import document
 
 _SCHEMAS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
@@ -67,7 +68,9 @@ def schema() -> str:
     return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
 
 
-FILES: Final = MappingProxyType({"reference.md": reference, "config.schema.json": schema})
+FILES: Final = MappingProxyType(
+    {"reference.md": reference, "config.schema.json": schema, "metrics.md": document}
+)
 
 _BEGINNING: Final = f"""# Reference
 

@@ -7,7 +7,7 @@ Everything else stays bytes until publish. Source: the wire contract (package na
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError, Message
@@ -189,12 +189,16 @@ def _messages() -> dict[str, type[Message]]:
     """
     kind = descriptor_pb2.FieldDescriptorProto
     shapes: dict[str, dict[str, tuple[int, int | str]]] = {
-        "MetadataV0": {"sequence": (1, kind.TYPE_UINT64), "ack_inbox": (3, kind.TYPE_BYTES)},
+        "MetadataV0": {
+            "sequence": (1, kind.TYPE_UINT64),
+            "is_redelivered": (2, kind.TYPE_BOOL),
+            "ack_inbox": (3, kind.TYPE_BYTES),
+        },
         "EventV0": {"metadata": (1, "MetadataV0")},
         "ResponseV0": {"event": (1, "EventV0")},
         "AckV0": {"inbox": (1, kind.TYPE_BYTES), "sequence": (2, kind.TYPE_UINT64)},
         "AckInfo": {"value": (1, kind.TYPE_BYTES)},
-        "MetadataV1": {"ack_info": (3, "AckInfo")},
+        "MetadataV1": {"ack_info": (3, "AckInfo"), "is_redelivered": (4, kind.TYPE_BOOL)},
         "ResponseV1": {"metadata": (1, "MetadataV1")},
         "Time": {"seconds": (1, kind.TYPE_INT64), "nanos": (2, kind.TYPE_INT32)},
         "TimedEventV0": {"timestamp": (2, "Time")},
@@ -226,10 +230,18 @@ _RESPONSE_V0, _ACK_V0 = _MESSAGES["ResponseV0"], _MESSAGES["AckV0"]
 _RESPONSE_V1, _ACK_V1 = _MESSAGES["ResponseV1"], _MESSAGES["AckV1"]
 
 
-def _ack_v0(payload: bytes) -> bytes | None:
+class Envelope(NamedTuple):
+    """What ingest reads of every delivery: the request that acks it, None where nothing names one, and a flag."""
+
+    ack: bytes | None
+    is_redelivered: bool
+
+
+def _envelope_v0(payload: bytes) -> Envelope:
+    again = False
     try:
         metadata = _RESPONSE_V0.FromString(payload).event.metadata
-        inbox, sequence = metadata.ack_inbox, metadata.sequence
+        inbox, sequence, again = metadata.ack_inbox, metadata.sequence, metadata.is_redelivered
     except DecodeError:
         inbox, sequence = b"", 0
         for number, value in _walk(payload, (1, 1)):
@@ -238,19 +250,21 @@ def _ack_v0(payload: bytes) -> bytes | None:
             elif number == 3 and isinstance(value, bytes):
                 inbox = value
     if not inbox and not sequence:
-        return None
+        return Envelope(None, again)
     ack = _ACK_V0()  # fields by keyword cost twice as much
     ack.inbox, ack.sequence = inbox, sequence
-    return cast(bytes, ack.SerializeToString())
+    return Envelope(ack.SerializeToString(), again)
 
 
-def _ack_v1(payload: bytes) -> bytes | None:
+def _envelope_v1(payload: bytes) -> Envelope:
+    again = False
     try:
-        value = _RESPONSE_V1.FromString(payload).metadata.ack_info.value
+        metadata = _RESPONSE_V1.FromString(payload).metadata
+        value, again = metadata.ack_info.value, metadata.is_redelivered
     except DecodeError:
         found = [value for number, value in _walk(payload, (1, 3)) if number == 1]
         value = found[-1] if found and isinstance(found[-1], bytes) else b""
-    return cast(bytes, _ACK_V1(ack_info={"value": value}).SerializeToString()) if value else None
+    return Envelope(_ACK_V1(ack_info={"value": value}).SerializeToString() if value else None, again)
 
 
 def _walk(payload: bytes, path: tuple[int, ...]) -> Iterable[wire.Field]:
@@ -266,12 +280,17 @@ def _walk(payload: bytes, path: tuple[int, ...]) -> Iterable[wire.Field]:
     return (field for message in messages for field in wire.fields(message))
 
 
-_ACKS: Final[dict[str, Callable[[bytes], bytes | None]]] = {"v0": _ack_v0, "v1": _ack_v1}
+_ENVELOPES: Final[dict[str, Callable[[bytes], Envelope]]] = {"v0": _envelope_v0, "v1": _envelope_v1}
+
+
+def envelope(method: Method, payload: bytes) -> Envelope:
+    """What its envelope says; of bytes that cannot be decoded as well, as far as they can be read. Never raises."""
+    return _ENVELOPES[method.api](payload)
 
 
 def ack_request(method: Method, payload: bytes) -> bytes | None:
     """The request that acks this delivery; None where its bytes name nothing to ack. Never raises."""
-    return _ACKS[method.api](payload)
+    return envelope(method, payload).ack
 
 
 def event_micros(version: str, payload: bytes) -> int | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from wgtwo_pipeline.events import api
 from wgtwo_pipeline.events.api import Method
-from wgtwo_pipeline.ingest.counters import UNACKABLE, Counters
+from wgtwo_pipeline.ingest.counters import REDELIVERED, UNACKABLE, Counters
 from wgtwo_pipeline.logs import is_told
 from wgtwo_pipeline.service.transport import CallResult, Transport
 
@@ -42,11 +42,13 @@ class Acker:
 
     def ack(self, group: int, payloads: Sequence[bytes]) -> None:
         """Acks deliveries that ARE durable; returns at once. `group` is the number `Counters.took` gave."""
-        found = [api.ack_request(self._method, payload) for payload in payloads]
-        requests = [request for request in found if request is not None]
+        found = [api.envelope(self._method, payload) for payload in payloads]
+        requests = [each.ack for each in found if each.ack is not None]
         unackable = len(found) - len(requests)
         if unackable:
             self._counters.add(UNACKABLE, unackable)
+        if redelivered := sum(each.is_redelivered for each in found):
+            self._counters.add(REDELIVERED, redelivered)
         with self._lock:
             self._groups += 1
             self._unanswered += len(requests)
@@ -106,6 +108,7 @@ class Acker:
                 "%d acks failed (%s); their events will come again", len(failures), _describe(failures)
             )
         self._counters.settled(group, acked, len(failures))
+        self._counters.measures.acks_ended(acked, [failure.code for failure in failures])
         with self._settled:  # last: whoever closes may look at the counters
             self._groups -= 1
             self._settled.notify_all()

@@ -11,12 +11,22 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from wgtwo_pipeline.errors import CorruptError, LakeError
 from wgtwo_pipeline.events import api
 from wgtwo_pipeline.events.api import Start
 from wgtwo_pipeline.ingest.ack import Acker
-from wgtwo_pipeline.ingest.counters import JOURNALED, RECONNECTS, SEGMENTS, STREAMS, Counters
+from wgtwo_pipeline.ingest.counters import (
+    JOURNALED,
+    JOURNALED_BYTES,
+    LAKE_FAILURES,
+    RECEIVED_BYTES,
+    RECONNECTS,
+    SEGMENTS,
+    STREAMS,
+    Counters,
+)
 from wgtwo_pipeline.ingest.settings import IngestSettings, Member
 from wgtwo_pipeline.lake import positions
 from wgtwo_pipeline.lake.journal import SegmentWriter, Source
@@ -84,6 +94,7 @@ class Session:
         except StreamEndedError as end:
             self._ended(end)
             return []
+        self.counters.add(RECEIVED_BYTES, sum(len(each.payload) for each in received))
         if self._lives(bool(received), self._stream.connected):
             self._cover(received, had_room)
         return received
@@ -95,10 +106,12 @@ class Session:
                 return []
             self._stream.cancel()
             try:
-                return self._stream.receive(self.settings.group_size, 0.0, 5.0)
+                received = self._stream.receive(self.settings.group_size, 0.0, 5.0)
             except StreamEndedError:
                 self._stream = None
                 return []
+            self.counters.add(RECEIVED_BYTES, sum(len(each.payload) for each in received))
+            return received
 
     @property
     def heartbeat_due(self) -> bool:
@@ -120,14 +133,32 @@ class Session:
         payloads = [each.payload for each in received]
         times = [each.received_at_us for each in received]
         with self._writing:
+            began_at = time.monotonic()
             self._insist(lambda: self._writer.write(self._source, payloads, times, covered_until))
         self._last_segment_at = self._last_asked_at = time.monotonic()
         self.counters.add(SEGMENTS)
         self.counters.add(JOURNALED, len(received))
+        self.counters.add(JOURNALED_BYTES, sum(map(len, payloads)))
+        measures = self.counters.measures
+        measures.count("kinds", "deliveries" if received else "heartbeat")
+        measures.observe("segment_write", self._last_segment_at - began_at)
+        if received:
+            measures.observe("segment_deliveries", len(received))
 
     def ack(self, group: int, received: Sequence[Received]) -> None:
         """Acks what `journal` has made durable; returns at once."""
         self._acker.ack(group, [each.payload for each in received])
+
+    def facts(self) -> dict[str, Any]:
+        """What is told of it outside: the times and figures that `metrics/table.py` names so."""
+        facts: dict[str, Any] = {
+            "subscription": self.member.subscription,
+            "stream_connected": int(self._confirmed),
+            "token_requests": dict(self._transport.token_requests),
+        }
+        if self._covered_until is not None:
+            facts["covered_until"] = self._covered_until.timestamp()
+        return facts
 
     def asked(self) -> None:
         """Notes that the runner has not abandoned it."""
@@ -153,11 +184,14 @@ class Session:
                 break
             except LakeError as error:
                 failures += 1
+                self.counters.add(LAKE_FAILURES)
+                self.counters.measures.problem("lake", f"the lake can't be written: {error}")
                 if is_told(failures):
                     _LOG.error("nothing is acked, the lake can't be written (try %d): %s", failures, error)
                 if self._stopping.wait(_LAKE_RETRY_SECONDS):
                     raise
         if failures:
+            self.counters.measures.problem("lake", None)
             _LOG.info("the lake can be written again, after %d failed tries", failures)
 
     def _may_open(self, timeout_seconds: float) -> bool:
@@ -248,6 +282,7 @@ class Session:
 
     def _ended(self, end: StreamEndedError) -> None:
         self._stream, self._confirmed = None, False
+        self.counters.measures.count("stream_ends", end.code)
         wait = _FIRST_BACKOFF_SECONDS * 2.0 ** min(self._ends, 10)
         wait = min(wait, _LONGEST_BACKOFF_SECONDS) * random.uniform(0.5, 1.5)
         self._next_open_at = time.monotonic() + wait

@@ -9,6 +9,7 @@ import atexit
 import logging
 import os
 import threading
+from typing import Any
 
 from wgtwo_pipeline.ingest.counters import Counters
 from wgtwo_pipeline.ingest.session import Session
@@ -41,6 +42,15 @@ class Worker:
                 self._watcher.start()
             self._sessions[key].asked()  # under the lock, so that it is not closed at this moment
             return self._sessions[key]
+
+    def facts(self) -> dict[str, Any]:
+        """What is told of this process outside, with `subscription` and what else its one member says of itself."""
+        with self._lock:
+            sessions = list(self._sessions.values())
+        facts = self.counters.facts()
+        for session in sessions:
+            facts |= session.facts()
+        return facts
 
     def close(self) -> None:
         """Closes all sessions; blocks until the acks under way were answered, a few seconds at most."""

@@ -115,13 +115,19 @@ class Checkpoint:
         rows = self.read(store, table, day).to_pylist()
         return [TableFile(**row) for row in rows]
 
-    def read(self, store: Store, table: str | None = None, day: date | None = None) -> pa.Table:
-        """The same as a table of the schema `FILES`, without an object for each file."""
+    def read(
+        self,
+        store: Store,
+        table: str | None = None,
+        day: date | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pa.Table:
+        """The same as a table of the schema `FILES` (or some `columns` of it), without an object for each file."""
         if self.key is None:
-            return FILES.empty_table()
+            return FILES.empty_table().select([*(columns or FILES.names)])
         filters = None if table is None else (pc.field("table") == table) & (pc.field("date") == day)
         with store.open(self.key) as source:
-            return pq.read_table(source, schema=FILES, filters=filters)
+            return pq.read_table(source, schema=FILES, filters=filters, columns=columns and [*columns])
 
 
 def newest(store: Store, known: Checkpoint | None = None) -> Checkpoint:

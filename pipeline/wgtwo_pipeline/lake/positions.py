@@ -7,7 +7,7 @@ at most; publish drops those.
 import contextlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -95,10 +95,16 @@ def record_missed(store: Store, subscription: str, start: datetime, end: datetim
         store.create(gap.key, (json.dumps(record, indent=1) + "\n").encode())
 
 
-def gaps(store: Store) -> Iterator[Gap]:
-    """Every recorded gap, by subscription and time. Raises CorruptError."""
-    keys = [info.key for info in store.list(GAPS)]
-    for key, data in zip(keys, store.read_many(keys), strict=True):
+def gaps(store: Store, known: Mapping[str, Gap] | None = None) -> Iterator[Gap]:
+    """Every recorded gap, by subscription and time; those `known` by their key are not read. Raises CorruptError."""
+    there = [info.key for info in store.list(GAPS)]
+    keys = [key for key in there if key not in (known or {})]
+    read = dict(zip(keys, store.read_many(keys), strict=True))
+    for key in there:
+        if known and key in known:
+            yield known[key]
+            continue
+        data = read[key]
         try:
             raw = json.loads(bytes(data))
             start, end = datetime.fromisoformat(raw["from"]), datetime.fromisoformat(raw["to"])

@@ -113,10 +113,11 @@ def read(store: Store, erasure: int) -> Receipt:
         return _receipt(receipt_key(erasure), pq.read_schema(source))
 
 
-def read_all(store: Store) -> list[Receipt]:
-    """All receipts, in order of their numbers."""
+def read_all(store: Store, known: Mapping[int, Receipt] | None = None) -> list[Receipt]:
+    """All receipts, in order of their numbers; those that are `known` are not read again, since none ever changes."""
     names = (info.key for info in store.list(ROOT) if info.key.endswith("/receipt.parquet"))
-    return [read(store, int(name.split("/")[1])) for name in sorted(names)]
+    numbers = sorted(int(name.split("/")[1]) for name in names)
+    return [(known or {}).get(number) or read(store, number) for number in numbers]
 
 
 def objects(store: Store, erasure: int) -> pa.Table:

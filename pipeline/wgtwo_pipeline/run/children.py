@@ -102,6 +102,11 @@ class Child:
         return self._process.is_alive()
 
     @property
+    def pid(self) -> int | None:
+        """Its process."""
+        return self._process.pid
+
+    @property
     def age_seconds(self) -> float:
         """How long ago it was started."""
         return time.monotonic() - self._started_at

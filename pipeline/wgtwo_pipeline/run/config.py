@@ -56,6 +56,10 @@ class Config:
     erasing: Erasing = field(default_factory=Erasing)
     catalog: str | None = None
     """The Iceberg catalog that `run` keeps up with what is published; None for none."""
+    metrics_address: str | None = None
+    """Where `run` and `ingest` show their figures and probes; None: nowhere."""
+    metrics_file: str | None = None
+    """Where `publish` and `erase` leave their figures; None: nowhere."""
 
     def child_environment(self) -> dict[str, str]:
         """The variables that a child process needs besides the configuration: the secret, if there is one."""

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 
 from wgtwo_pipeline.run import works
 from wgtwo_pipeline.run.children import Child
@@ -18,7 +19,9 @@ _PATIENCE_SECONDS = 20.0
 class Erasing:
     """Starts the process that erases when that is due, and ends it; an erasure that is cut off goes on next time."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, ended: Callable[[Child], None] = lambda _: None) -> None:
+        """`ended` is told of each process that has ended."""
+        self._told = ended
         self._config, self._every = config, config.erasing.every_seconds
         self._child: Child | None = None
         self._due_at = time.monotonic() + min(self._every or 0.0, _FIRST_SECONDS)
@@ -50,6 +53,7 @@ class Erasing:
             if self._child.running:
                 _LOG.info("the erasure at hand goes on at the next start, or with `erase`")
                 self._child.kill()
+            self._told(self._child)
             self._child.close()
             self._child = None
         if once_more and self._every is not None:
@@ -65,5 +69,6 @@ class Erasing:
         if child.exit_code:
             _LOG.error("the eraser ended with %s and will be started again", child.exit_code)
         self._due_at = time.monotonic() + (min(every, _AGAIN_SECONDS) if child.exit_code else every)
+        self._told(child)
         child.close()
         self._child = None

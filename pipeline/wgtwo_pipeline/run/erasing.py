@@ -23,6 +23,7 @@ from wgtwo_pipeline.machine import at_home
 from wgtwo_pipeline.register.settings import LAKE
 from wgtwo_pipeline.run import jobs
 from wgtwo_pipeline.run.config import Asked, Config
+from wgtwo_pipeline.run.outcomes import Outcomes, left_in
 
 _LOG = logging.getLogger(__name__)
 
@@ -44,9 +45,16 @@ def erase(asked: Asked) -> int:
         return 0
     store = open_store(asked.lake)
     store.check()
-    show(Eraser(asked.config).erase(asked.by_hand, lines), as_json=asked.json)
+    with left_in(asked.config.metrics_file, "erase") as outcomes:
+        show(_counted(Eraser(asked.config).erase(asked.by_hand, lines), outcomes), as_json=asked.json)
     follow(store)
     return 0
+
+
+def _counted(found: Iterator[Receipt], outcomes: Outcomes) -> Iterator[Receipt]:
+    for receipt in found:
+        outcomes.did()
+        yield receipt
 
 
 def follow(store: Store) -> None:

@@ -15,15 +15,18 @@ from types import FrameType
 
 from wgtwo_pipeline import extras
 from wgtwo_pipeline.errors import PipelineError
-from wgtwo_pipeline.lake.open import open_to_write
-from wgtwo_pipeline.run import cluster, runners, works
+from wgtwo_pipeline.lake.open import open_store, open_to_write
+from wgtwo_pipeline.run import cluster, outcomes, runners, works
 from wgtwo_pipeline.run.children import Child
 from wgtwo_pipeline.run.conditions import Conditions
 from wgtwo_pipeline.run.config import Config
 from wgtwo_pipeline.run.due import Erasing
+from wgtwo_pipeline.run.figures import Figures
 from wgtwo_pipeline.run.progress import Progress, total
 from wgtwo_pipeline.sandbox.options import SandboxSettings
 from wgtwo_pipeline.service.settings import Service
+from wgtwo_pipeline.watch.lake import LakeWatch
+from wgtwo_pipeline.watch.server import Watch
 
 _LOG = logging.getLogger(__name__)
 
@@ -45,6 +48,7 @@ def run(config: Config) -> int:
         extras.require("iceberg")
     config = _prepared(config)
     with Supervisor(config) as supervisor:
+        supervisor.start_watch()
         service = config.service or supervisor.start_sandbox()
         supervisor.start_publisher()
         supervisor.start_erasing()
@@ -64,6 +68,7 @@ def ingest(config: Config) -> int:
     config = _prepared(config)
     assert config.service is not None, "cli.build demands an endpoint"
     with Supervisor(config) as supervisor:
+        supervisor.start_watch()
         supervisor.start_members(config.service)
         supervisor.watch()
     return 0
@@ -78,11 +83,12 @@ def publish(config: Config) -> int:
 
     config = _prepared(config)
     published = []
-    with _stoppable() as stopping:
+    with outcomes.left_in(config.metrics_file, "publish") as outcome, _stoppable() as stopping:
         publisher = jobs.Publisher(config)
         for manifest in (
             publisher.publish_due() if config.publishing.only_when_due else publisher.publish_all()
         ):
+            outcome.did()
             published.append(manifest.published)
             if stopping.is_set():
                 break
@@ -136,6 +142,8 @@ class Supervisor:
         self._service: Service | None = None
         self._stopping = False
         self._remote = cluster.is_remote(config)
+        self._figures = Figures(config)
+        self._watch: Watch | None = None
         self._job_suffix = secrets.token_hex(4)
         self._restarts: dict[str, tuple[float, float]] = {}  # name: when, and after how long a wait
         self._signals = {
@@ -155,8 +163,17 @@ class Supervisor:
         for child in self._children():
             if child.running:
                 child.kill()
+        if self._watch:
+            self._watch.close()
         for number, handler in self._signals.items():
             signal.signal(number, handler)
+
+    def start_watch(self) -> None:
+        """Shows figures and probes where `--metrics-address` says; ConfigurationError if it cannot."""
+        if self._config.metrics_address is None:
+            return
+        lake = LakeWatch(open_store(self._config.lake), erases=self._config.erasing.every_seconds is not None)
+        self._watch = Watch(self._config.metrics_address, self._figures, lake)
 
     def start_sandbox(self) -> Service:
         """Starts the embedded event service; returns where it listens."""
@@ -179,7 +196,7 @@ class Supervisor:
 
     def start_erasing(self) -> None:
         """Starts looking for revocations now and then, and obeying them."""
-        self._erasing = Erasing(self._config)
+        self._erasing = Erasing(self._config, self._figures.ended)
 
     def start_registrar(self) -> None:
         """Starts keeping a catalog up with what is published. Whatever becomes of it, nothing else ends with it."""
@@ -207,6 +224,7 @@ class Supervisor:
         while not self._stopping:
             for child in self._children():
                 child.poll()
+            self._figures.turned(self._children(), len(self._members))
             counts = self._counts()
             progress.show(counts)
             self._restart_the_dead()
@@ -219,6 +237,7 @@ class Supervisor:
                 break
             time.sleep(_POLL_SECONDS)
         progress.end()
+        self._figures.stopping()
         self._drain()
 
     def _drain(self) -> None:
@@ -278,14 +297,17 @@ class Supervisor:
         """A child that gave up ends everything; one that was killed is started again, ever less often."""
         for place, child in enumerate(self._members):
             if not child.running and self._may_restart(child):
+                self._figures.replaced(child)
                 self._members[place] = self._member(place)
                 self._let_go(child)
         publisher = self._publisher
         if publisher and not publisher.running and self._may_restart(publisher):
+            self._figures.replaced(publisher)
             self.start_publisher()
             publisher.close()
         registrar = self._registrar
         if registrar and not registrar.running and self._may_restart(registrar, ends_all=False):
+            self._figures.replaced(registrar)
             self.start_registrar()
             registrar.close()
         if self._sandbox and not self._sandbox.running:

@@ -9,6 +9,7 @@ from wgtwo_pipeline.lake import history
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.run.children import Lifeline
 from wgtwo_pipeline.run.config import Config
+from wgtwo_pipeline.run.outcomes import Outcomes
 from wgtwo_pipeline.sandbox.options import SandboxSettings
 from wgtwo_pipeline.service.settings import Service
 
@@ -31,12 +32,12 @@ def subscribe(config: Config, lifeline: Lifeline, service: Service, index: int) 
 
     process = worker()
     lifeline.on_stop(process.stopping.set)
-    lifeline.report_regularly(process.counters.snapshot)
+    lifeline.report_regularly(process.facts)
     try:
         jobs.ingest(config, service, (jobs.members(config)[index],))
     finally:
         process.close()
-        lifeline.report(**process.counters.snapshot())
+        lifeline.report(**process.facts())
 
 
 def job(config: Config, lifeline: Lifeline, service: Service, suffix: str) -> None:
@@ -53,20 +54,25 @@ def publish(config: Config, lifeline: Lifeline) -> None:
     """
     from wgtwo_pipeline.run import jobs
 
-    publisher = jobs.Publisher(config)
+    publisher, outcomes = jobs.Publisher(config), Outcomes("publish")
     lifeline.report(ready=True)
     while True:
         final = lifeline.stopping.is_set()
         pause_seconds = max(0.1, min(_LOOK_SECONDS, config.publishing.publish_every_seconds / 5))
+        outcomes.begins()
         try:
             for manifest in publisher.publish_all() if final else publisher.publish_due():
+                outcomes.did()
                 totals = history.load(open_store(config.lake)).totals
-                lifeline.report(published=totals.published, epoch=manifest.epoch)
+                lifeline.report(published=totals.published, epoch=manifest.epoch, **outcomes.facts())
+            outcomes.ended_well()
         except (LakeError, JobError) as error:
+            outcomes.failed()
             if final:
                 raise
             _LOG.error("publishing failed and will be tried again: %s", error)
             pause_seconds = min(_RETRY_SECONDS, config.publishing.publish_every_seconds)
+        lifeline.report(**outcomes.facts())
         if final:
             return
         lifeline.stopping.wait(pause_seconds)
@@ -79,14 +85,19 @@ def erase(config: Config, lifeline: Lifeline) -> None:
     """
     from wgtwo_pipeline.run.erasing import Eraser, follow
 
+    outcomes = Outcomes("erase")
     try:
         for receipt in Eraser(config).erase():
-            lifeline.report(erasure=receipt.erasure)
+            outcomes.did()
+            lifeline.report(erasure=receipt.erasure, **outcomes.facts())
             follow(open_store(config.lake))
             if lifeline.stopping.is_set():
                 return
+        outcomes.ended_well()
     except (LakeError, JobError) as error:
+        outcomes.failed()
         _LOG.error("erasing failed and will be tried again: %s", error)
+    lifeline.report(**outcomes.facts())
 
 
 def register(config: Config, lifeline: Lifeline) -> None:
@@ -99,13 +110,19 @@ def register(config: Config, lifeline: Lifeline) -> None:
     assert config.catalog is not None, "the supervisor starts no registrar without one"
     registrar = Registrar(open_store(config.lake), config.catalog)
     pause = min(max(config.publishing.publish_every_seconds / 10, 1.0), _REGISTER_SECONDS)
+    outcomes = Outcomes("register")
     while True:
         final = lifeline.stopping.is_set()
+        outcomes.begins()
         try:
             lifeline.report(registered=registrar.bring_up().epoch)
+            outcomes.did()
+            outcomes.ended_well()
         except PipelineError as error:
+            outcomes.failed()
             when = "next time" if final else "again"
             _LOG.error("registering failed and will be tried %s: %s", when, error)
+        lifeline.report(**outcomes.facts())
         if final:
             return
         lifeline.stopping.wait(pause)

@@ -24,8 +24,8 @@ from wgtwo_pipeline.sandbox.services.events_v0 import EventsService
 from wgtwo_pipeline.sandbox.services.sms_v0 import sms_handler
 from wgtwo_pipeline.sandbox.services.streams_v1 import v1_handlers
 from wgtwo_pipeline.sandbox.web.admin import Admin
-from wgtwo_pipeline.sandbox.web.http import Answer, Request, WebServer
 from wgtwo_pipeline.sandbox.web.tokens import answer_token_request
+from wgtwo_pipeline.web import Answer, Request, WebServer
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -80,7 +80,15 @@ class Sandbox:
         self._tasks = [asyncio.create_task(self._make_events()), asyncio.create_task(self._tick())]
 
     def _serve_web(self, address: str, handle: Callable[[Request], Answer], option: str) -> str:
-        server = WebServer(address, handle, option)
+        """Its threads read requests; they are answered here, between two steps of the event loop."""
+        loop = asyncio.get_running_loop()
+
+        async def answer(request: Request) -> Answer:
+            return handle(request)
+
+        server = WebServer(
+            address, lambda request: asyncio.run_coroutine_threadsafe(answer(request), loop).result(), option
+        )
         self._web.append(server)
         return server.address
 
@@ -122,7 +130,7 @@ class Sandbox:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
         for web in self._web:
-            await web.stop()
+            await asyncio.to_thread(web.stop)
         self._web = []
         if self._server is not None:
             # Streams end by themselves: grpc would log a traceback for each that it has to cancel.

@@ -10,6 +10,7 @@ import math
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
@@ -70,6 +71,8 @@ class TokenSource:
         self._failure: TokenUnavailableError | None = None
         self._retry_at = 0.0
         self._backoff_seconds = _FIRST_BACKOFF_SECONDS
+        self.requests = Counter[str]()
+        """How often a token was asked for, by outcome: `ok` or `failed`."""
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a token source holds a token and a lock: pickle its OAuth settings instead")
@@ -134,12 +137,15 @@ class TokenSource:
                 raise self._failure.with_traceback(None)
             self._token = self._fetch()
         except PipelineError as error:
+            if error is not self._failure:
+                self.requests["failed"] += 1
             if isinstance(error, TokenUnavailableError) and error is not self._failure:
                 self._back_off(error)
             lasting = self._lasting(token)
             if lasting is None:
                 raise
             return lasting
+        self.requests["ok"] += 1
         self._failure, self._fetched_before, self._rejected_at = None, True, None
         self._backoff_seconds = _FIRST_BACKOFF_SECONDS
         return self._token

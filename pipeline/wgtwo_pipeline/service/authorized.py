@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NoReturn
 
 from wgtwo_pipeline.errors import PipelineError, ServiceError
@@ -28,6 +28,11 @@ class AuthorizedTransport:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a transport owns threads and sockets: pickle its Service and open another one")
+
+    @property
+    def token_requests(self) -> Mapping[str, int]:
+        """See `Transport.token_requests`."""
+        return self._tokens.requests if self._tokens is not None else {}
 
     def stream(self, method: str, request: bytes) -> EventStream:
         """See `Transport.stream`."""

@@ -4,7 +4,7 @@
 kill the stream.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from wgtwo_pipeline.errors import PipelineError
@@ -79,6 +79,10 @@ class Transport(Protocol):
     It owns threads and sockets that neither pickling nor `fork` carries over: a child opens its own, and is forked,
     if at all, before its parent opens one.
     """
+
+    @property
+    def token_requests(self) -> Mapping[str, int]:
+        """How often a token was asked for, by outcome: `ok` or `failed`. Empty without OAuth."""
 
     def stream(self, method: str, request: bytes) -> Stream:
         """Opens a server-streaming call such as `/wgtwo.events.v0.EventsService/Subscribe`.

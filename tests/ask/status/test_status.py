@@ -66,8 +66,17 @@ def test_the_json_says_everything(store, run):
             "erased",
         ),
         *("newest_at", "tables", "quarantine", "subscriptions", "open_epoch", "journal", "retained", "gaps"),
-        *("unreadable", "unreadable_segments", "erasures", "registered"),
+        *(
+            "unreadable",
+            "unreadable_segments",
+            "erasures",
+            "registered",
+            "covered_until",
+            "days",
+            "lost_in_seconds",
+        ),
     }
+    assert set(found["covered_until"]) == set(found["lost_in_seconds"]) == set(found["subscriptions"])
 
 
 def test_an_open_epoch_is_shown(store, run):
@@ -128,8 +137,10 @@ def test_no_table_is_opened(store, run):
     for info in [*store.list("tables/"), *store.list("retained/")]:
         store.delete([info.key])
         store.create(info.key, b"-" * info.size)
-    strip = [line for line in before[1].splitlines() if not line.startswith("epochs")]
-    assert [line for line in run("status")[1].splitlines() if not line.startswith("epochs")] == strip
+    strip = [line for line in before[1].splitlines() if not line.startswith(("epochs", "covered"))]
+    assert [
+        line for line in run("status")[1].splitlines() if not line.startswith(("epochs", "covered"))
+    ] == strip
 
 
 def test_a_missing_lake_is_an_error(store, run, tmp_path):
@@ -149,3 +160,45 @@ def test_durations_are_short(seconds, text):
     from wgtwo_pipeline.ask.render import duration
 
     assert duration(timedelta(seconds=seconds).total_seconds()) == text
+
+
+def test_the_time_until_events_are_lost_is_told(store, run):
+    """The one number to watch: the history less the time since which nothing is covered."""
+    lakes.journal(store, lakes.sms(1))
+    found = json.loads(run("status", "--json", "--history", "1000s")[1])
+    assert 1000 - 300 < found["lost_in_seconds"]["v0.test"] <= 1000
+    assert "covered     v0.test until" in run("status")[1]
+    _, out, _ = run("status", "--history", "1s")
+    assert "events since then are being lost" in out or "events are lost in" in out
+
+
+def test_watching_shows_what_came_meanwhile_until_it_is_interrupted(store, run, monkeypatch):
+    """A line of JSON each time; what was journaled in between is in the next; an interruption is its good end."""
+    lakes.journal(store, lakes.sms(1))
+    rounds = iter(range(2))
+
+    def sleep(seconds):
+        if next(rounds, None) is None:
+            raise KeyboardInterrupt
+        lakes.journal(store, lakes.sms(2))
+
+    monkeypatch.setattr(status.time, "sleep", sleep)
+    code, out, _ = run("status", "--watch", "--json")
+    found = [json.loads(line)["journal"]["deliveries"] for line in out.splitlines()]
+    assert (code, found) == (0, [1, 2, 3])
+
+
+def test_watching_as_text_tells_the_rate(store, run, monkeypatch):
+    """Deliveries a second since the look before."""
+    lakes.journal(store, lakes.sms(1))
+    rounds = iter(range(1))
+
+    def sleep(seconds):
+        if next(rounds, None) is None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(status.time, "sleep", sleep)
+    code, out, _ = run("status", "--watch")
+    assert code == 0
+    assert out.count("1 deliveries wait") == 2
+    assert out.splitlines()[-1].endswith(" UTC  0 deliveries/s")

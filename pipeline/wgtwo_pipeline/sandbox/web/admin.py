@@ -18,13 +18,11 @@ Whoever reaches the address may use it, so it listens on loopback unless told ot
 foreign web page makes a browser send.
 """
 
-import ipaddress
 import json
 from collections.abc import Callable
 from dataclasses import fields
 from importlib import resources
 from typing import Any
-from urllib.parse import urlsplit
 
 from google.protobuf import json_format
 from google.protobuf.message_factory import GetMessageClass
@@ -38,7 +36,7 @@ from wgtwo_pipeline.sandbox.broker.state import acked, described, emitted, state
 from wgtwo_pipeline.sandbox.events.kinds import KINDS
 from wgtwo_pipeline.sandbox.events.make import Made
 from wgtwo_pipeline.sandbox.options import OPTIONS, Faults
-from wgtwo_pipeline.sandbox.web.http import Answer, Request, json_answer
+from wgtwo_pipeline.web import Answer, Request, is_foreign, json_answer
 
 EVENTS_AT_ONCE = 1000
 
@@ -66,7 +64,7 @@ class Admin:
 
     def answer(self, request: Request) -> Answer:
         """Answers; a wrong request gets a 4xx with an `error` that says what is right."""
-        if _is_foreign(request):
+        if is_foreign(request):
             return json_answer({"error": "requests from other web pages and host names are refused"}, 403)
         route = self._routes.get((request.method, request.path))
         if route is None:
@@ -147,21 +145,3 @@ def _group(core: Core, request: Request) -> int:
     if number not in core.engine.groups:
         raise ValueError(f"there is no group {number}; see /state")
     return number
-
-
-def _is_foreign(request: Request) -> bool:
-    """Whether a browser sends this for a page that is not ours: another origin, or our address by a foreign name."""
-    host = request.headers.get("host", "")
-    name = urlsplit(f"//{host}").hostname or ""
-    if name != "localhost" and not _is_address(name):
-        return True
-    origin = request.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != host
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -3,7 +3,7 @@
 from urllib.parse import parse_qsl
 
 from wgtwo_pipeline.sandbox.broker.core import Core
-from wgtwo_pipeline.sandbox.web.http import Answer, Request, json_answer
+from wgtwo_pipeline.web import Answer, Request, json_answer
 
 
 def answer_token_request(core: Core, request: Request) -> Answer:

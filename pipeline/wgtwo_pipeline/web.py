@@ -1,20 +1,22 @@
-"""Serves small HTTP pages from a thread while the sandbox's event loop answers them."""
+"""Small pages and figures over HTTP, served from threads of their own."""
 
-import asyncio
+import ipaddress
 import json
 import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from wgtwo_pipeline.errors import ConfigurationError
 
-logger = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 1 << 20
+_PRIVATE: Final = (".svc", ".local", ".internal")
+"""Ends of names that no public name server gives out (RFC 6762, ICANN's .internal, a cluster's own)."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,26 @@ def json_answer(value: Any, status: int = 200) -> Answer:
     return Answer((json.dumps(value) + "\n").encode(), status)
 
 
+def is_foreign(request: Request, *, takes_private_names: bool = False) -> bool:
+    """Whether a browser sends this for a page that is not ours: another origin, or our address by a foreign name.
+
+    `takes_private_names`: names that only the own network knows, such as a container's or a cluster's, are not
+    foreign; nobody outside can give such a name to a page.
+    """
+    host = request.headers.get("host", "")
+    name = urlsplit(f"//{host}").hostname or ""
+    is_private = takes_private_names and bool(name) and ("." not in name or name.endswith(_PRIVATE))
+    if name != "localhost" and not _is_address(name) and not is_private:
+        return True
+    origin = request.headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != host
+
+
 class WebServer:
-    """Listens from construction on; each request is answered by `handle`, called in the running event loop."""
+    """Listens from construction on; each request is answered by `handle`, called in a thread of its own."""
 
     def __init__(self, address: str, handle: Callable[[Request], Answer], option: str) -> None:
         host, _, port = address.rpartition(":")
-        loop = asyncio.get_running_loop()
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -64,8 +80,7 @@ class WebServer:
                     query = {name: values[-1] for name, values in parse_qs(url.query).items()}
                     headers = {name.lower(): value for name, value in self.headers.items()}
                     body = self.rfile.read(length)
-                    request = Request(self.command, url.path, query, headers, body)
-                    answer = asyncio.run_coroutine_threadsafe(_call(handle, request), loop).result()
+                    answer = _call(handle, Request(self.command, url.path, query, headers, body))
                 self.send_response(answer.status)
                 self.send_header("content-type", answer.content_type)
                 self.send_header("content-length", str(len(answer.body)))
@@ -90,15 +105,23 @@ class WebServer:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
-    async def stop(self) -> None:
-        """Stops listening."""
-        await asyncio.to_thread(self._server.shutdown)
+    def stop(self) -> None:
+        """Stops listening. Blocks for a moment."""
+        self._server.shutdown()
         self._server.server_close()
 
 
-async def _call(handle: Callable[[Request], Answer], request: Request) -> Answer:
+def _call(handle: Callable[[Request], Answer], request: Request) -> Answer:
     try:
         return handle(request)
     except Exception:
-        logger.exception("the sandbox could not answer %s %s", request.method, request.path)
-        return json_answer({"error": "the sandbox failed: see its log"}, 500)
+        _LOG.exception("cannot answer %s %s", request.method, request.path)
+        return json_answer({"error": "this failed: see the log"}, 500)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
