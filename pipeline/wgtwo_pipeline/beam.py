@@ -6,12 +6,14 @@ moment after they were received, `ReadFromWgtwoEvents` subscribes as well. The r
 
 from wgtwo_pipeline.source.decode_events import DecodeWgtwoEvents
 from wgtwo_pipeline.source.deliveries import WgtwoDelivery
+from wgtwo_pipeline.source.read_events import ReadFromWgtwoEvents
 from wgtwo_pipeline.source.read_journal import ReadFromWgtwoJournal
 from wgtwo_pipeline.source.read_lake import ReadBatchesFromWgtwoLake, ReadFromWgtwoLake
 
 __all__ = [
     "DecodeWgtwoEvents",
     "ReadBatchesFromWgtwoLake",
+    "ReadFromWgtwoEvents",
     "ReadFromWgtwoJournal",
     "ReadFromWgtwoLake",
     "WgtwoDelivery",

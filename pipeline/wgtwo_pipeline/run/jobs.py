@@ -90,17 +90,19 @@ def ingest(config: Config, service: Service, of: Sequence[Member]) -> Any:
 
 
 def submit(config: Config, service: Service, name: str) -> Any:
-    """Starts the ingest flow with all members as a job of a cluster; returns Beam's result while it runs.
-
-    Each member gets a branch of its own: in one branch, a runner may let members take turns of a bundle.
-    """
+    """Starts the ingest flow with all members as a job of a cluster; returns Beam's result while it runs."""
     chosen = options(config, streaming=True)
     chosen.view_as(GoogleCloudOptions).job_name = name  # every runner's, in spite of the class
     pipeline = beam.Pipeline(options=chosen)
+    branches(pipeline, config, service)
+    return pipeline.run()
+
+
+def branches(root: Any, config: Config, service: Service) -> None:
+    """The ingest flow of every member, each in a branch: in one, a runner may let members take turns of a bundle."""
     settings = _ingest_settings(config, service)
     for number, member in enumerate(members(config), 1):
-        _ = pipeline | f"Member {number}" >> _Branch(settings, member)
-    return pipeline.run()
+        _ = root | f"Member {number}" >> _Branch(settings, member)
 
 
 class _Branch(beam.PTransform):

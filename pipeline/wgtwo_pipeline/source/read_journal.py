@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import apache_beam as beam
@@ -145,16 +146,24 @@ class Follow(beam.DoFn):
                 position, found = step.position, True
                 count("steps")
                 for come_from, deliveries in step.deliveries:
-                    count("deliveries", len(deliveries))
-                    yield from timestamped(come_from, deliveries, source.since)
+                    if source.wants(come_from.subscription):
+                        count("deliveries", len(deliveries))
+                        yield from timestamped(come_from, deliveries, source.since)
                 if bundle.is_long:
                     tracker.defer_remainder()
                     return
-            advance(watermark, coverage.watermark(look.covered.values(), source.allowed_lag_seconds))
+            advance(watermark, coverage.watermark(_covered(source, look.covered), source.allowed_lag_seconds))
             if not found or bundle.is_long:
                 tracker.defer_remainder(Duration(seconds=0 if found else source.poll_seconds))
                 return
             time.sleep(min(source.poll_seconds, bundle.left_seconds))
+
+
+def _covered(source: JournalSource, covered: coverage.Covered) -> list[datetime]:
+    """Of each of its subscriptions; of none while one that is named has not been heard of."""
+    if not set(source.subscriptions) <= covered.keys():
+        return []
+    return [until for name, until in covered.items() if source.wants(name)]
 
 
 class ReadFromWgtwoJournal(beam.PTransform):

@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Final, Literal
 
 from wgtwo_pipeline.errors import ConfigurationError
@@ -51,8 +50,14 @@ class JournalSource:
     start: JournalStart
     poll_seconds: float
     allowed_lag_seconds: float
+    subscriptions: tuple[str, ...] = ()
+    """Whose deliveries; everybody's if empty."""
     creates: bool = False
     """Whether the lake may be new: what fills it is in the same graph."""
+
+    def wants(self, subscription: str) -> bool:
+        """Whether it reads what this subscription received."""
+        return not self.subscriptions or subscription in self.subscriptions
 
     @property
     def since(self) -> datetime | None:
@@ -110,17 +115,17 @@ def columns(of: Table, names: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def start(value: object, *, epochs: bool) -> None:
+def start(value: object, *, epochs: bool, name: str = "start") -> None:
     """Refuses what names no place to begin; `epochs` says that the number of one does."""
     forms = "'oldest', 'new', a datetime" + (" or the number of an epoch" if epochs else "")
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            raise ConfigurationError(f"start {value} has no time zone: write datetime(…, tzinfo=UTC)")
+            raise ConfigurationError(f"{name} {value} has no time zone: write datetime(…, tzinfo=UTC)")
     elif isinstance(value, int) and not isinstance(value, bool) and epochs:
         if value < 1:
-            raise ConfigurationError(f"start {value} is no epoch: the first is 1")
+            raise ConfigurationError(f"{name} {value} is no epoch: the first is 1")
     elif value not in ("oldest", "new"):
-        raise ConfigurationError(f"start {value!r} is no place to begin: give {forms}")
+        raise ConfigurationError(f"{name} {value!r} is no place to begin: give {forms}")
 
 
 def stop_epoch(value: int | None, begins: object) -> None:
@@ -143,8 +148,3 @@ def seconds(name: str, value: float, *, positive: bool) -> float:
             f"{name} {value!r} is no time in seconds: give {'more than 0' if positive else '0 or more'}"
         )
     return float(value)
-
-
-def secret_file(path: str | os.PathLike[str] | None) -> str | None:
-    """The path as it is on this machine."""
-    return None if path is None else str(Path(path).expanduser().absolute())
