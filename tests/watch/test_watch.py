@@ -21,7 +21,8 @@ from wgtwo_pipeline.lake import checkpoint, history, positions
 from wgtwo_pipeline.lake.manifest import Parameters, Sealed, TableCount
 from wgtwo_pipeline.metrics.samples import Samples
 from wgtwo_pipeline.watch.lake import LakeWatch
-from wgtwo_pipeline.watch.server import Member, Watch
+from wgtwo_pipeline.watch.members import Member
+from wgtwo_pipeline.watch.server import Watch
 
 MEMBER = Member("member-0", "v0.test", True, 10, 9, 1, 0.5, 1_795_000_000.0)
 
@@ -172,7 +173,7 @@ def test_no_request_asks_the_lake(store, pipeline):
         wait_until(lambda: lake.seen, what="the first look")
         before = dict(counting.asked)
         for _ in range(3):
-            for path in ("/metrics", "/status", "/readyz", "/livez"):
+            for path in ("/", "/metrics", "/status", "/readyz", "/livez"):
                 assert get(served, path).status_code == 200
         assert dict(counting.asked) == before
 
@@ -271,7 +272,7 @@ def test_nothing_shown_names_anybody(watch, store):
     lakes.journal(store, lakes.handset_change(7, lakes.at(9)), source=lakes.HANDSETS)
     lakes.publish(store)
     served = watch()
-    for path in ("/metrics", "/status", "/readyz"):
+    for path in ("/", "/metrics", "/status", "/readyz"):
         assert "+47" not in get(served, path).text
         assert "4700000" not in json.dumps(get(served, path).text)
 

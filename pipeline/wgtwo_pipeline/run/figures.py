@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from wgtwo_pipeline.metrics.samples import Buckets, Samples
 from wgtwo_pipeline.metrics.table import JOB, MEMBER, Metric, of_children
 from wgtwo_pipeline.run.config import Config
-from wgtwo_pipeline.watch.server import Member
+from wgtwo_pipeline.watch.members import Member
 
 _TURN_SECONDS: Final = 10.0
 """The supervisor's loop turns ten times a second; one that has not for so long hangs."""

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 
 from wgtwo_pipeline.lake.open import open_to_read
 from wgtwo_pipeline.metrics.samples import Samples
+from wgtwo_pipeline.watch.audits import AuditWatch
 from wgtwo_pipeline.watch.lake import LakeWatch
-from wgtwo_pipeline.watch.server import Member, Watch
+from wgtwo_pipeline.watch.members import Member
+from wgtwo_pipeline.watch.server import Watch
 from wgtwo_pipeline.watch.settings import Serving
 
 _LOG = logging.getLogger(__name__)
@@ -40,8 +42,10 @@ def serve(serving: Serving) -> int:
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
-    lake = LakeWatch(open_to_read(serving.lake), erases=serving.erases)
-    with contextlib.closing(Watch(serving.address, LakeAlone(lake, serving.history_seconds), lake)):
+    store = open_to_read(serving.lake)
+    lake = LakeWatch(store, erases=serving.erases)
+    pipeline = LakeAlone(lake, serving.history_seconds)
+    with contextlib.closing(Watch(serving.address, pipeline, lake, AuditWatch(store))):
         stopping.wait()
     _LOG.info("stopped serving")
     return 0

@@ -12,14 +12,17 @@ what a foreign web page makes a browser ask for is refused.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from wgtwo_pipeline import logs
 from wgtwo_pipeline.ask.status import to_json
 from wgtwo_pipeline.metrics.samples import Samples, build_info, written
+from wgtwo_pipeline.watch.audits import AuditWatch
 from wgtwo_pipeline.watch.lake import LakeWatch
+from wgtwo_pipeline.watch.members import Member
+from wgtwo_pipeline.watch.page import View, now, page
+from wgtwo_pipeline.watch.recent import Recent
 from wgtwo_pipeline.web import Answer, Request, WebServer, is_foreign, json_answer
 
 _LOG = logging.getLogger(__name__)
@@ -27,19 +30,11 @@ _LOG = logging.getLogger(__name__)
 OPTION: Final = "--metrics-address"
 _FOREIGN: Final = "requests by foreign names are refused: use the address, localhost or a name without a dot"
 
-
-@dataclass(frozen=True)
-class Member:
-    """One member of a subscription, as it was last heard of; None where it has not said so."""
-
-    name: str
-    subscription: str
-    connected: bool
-    received: int
-    acked: int
-    in_flight: int
-    oldest_unacked_seconds: float
-    covered_until: float | None
+_PAGE_HEADERS: Final = (
+    ("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+    ("x-content-type-options", "nosniff"),
+)
+"""The page loads nothing, runs nothing, and is part of no other page."""
 
 
 class Pipeline(Protocol):
@@ -66,10 +61,13 @@ class Pipeline(Protocol):
 class Watch:
     """Serves a pipeline and its lake from threads of their own, from construction on. Close it in the end."""
 
-    def __init__(self, address: str, pipeline: Pipeline, lake: LakeWatch) -> None:
-        self._pipeline, self._lake = pipeline, lake
+    def __init__(
+        self, address: str, pipeline: Pipeline, lake: LakeWatch, audits: AuditWatch | None = None
+    ) -> None:
+        self._pipeline, self._lake, self._audits = pipeline, lake, audits
         self._routes: Mapping[str, Callable[[Request], Answer]] = MappingProxyType(
             {
+                "/": lambda _: self._page(),
                 "/metrics": self._metrics,
                 "/livez": lambda _: _probe(self._pipeline.live()),
                 "/readyz": lambda _: _probe(self._pipeline.ready()),
@@ -78,6 +76,7 @@ class Watch:
         )
         self._server = WebServer(address, self.answer, OPTION)
         self.address = self._server.address
+        self._recent = Recent(self.samples, pipeline.history_seconds)
         _LOG.info("figures and probes at http://%s/", self.address)
 
     def answer(self, request: Request) -> Answer:
@@ -98,6 +97,8 @@ class Watch:
         self._pipeline.add_to(samples)
         samples.add("ready", 0 if self._pipeline.ready() else 1)
         self._lake.add_to(samples)
+        if self._audits:
+            self._audits.add_to(samples)
         return samples
 
     def status(self) -> dict[str, Any]:
@@ -114,8 +115,23 @@ class Watch:
 
     def close(self) -> None:
         """Stops serving and looking."""
+        self._recent.close()
         self._lake.close()
+        if self._audits:
+            self._audits.close()
         self._server.stop()
+
+    def _page(self) -> Answer:
+        view = View(
+            at=now(),
+            problems=[logs.redact(problem) for problem in self._pipeline.ready()],
+            members=self._pipeline.members,
+            history_seconds=self._pipeline.history_seconds,
+            points=(*self._recent.points, self._recent.point()),
+            lake=self._lake.seen,
+            audited=self._audits.last if self._audits else None,
+        )
+        return Answer(page(view), content_type="text/html; charset=utf-8", headers=_PAGE_HEADERS)
 
     def _metrics(self, request: Request) -> Answer:
         body, content_type = written(self.samples(), request.headers.get("accept", ""))
