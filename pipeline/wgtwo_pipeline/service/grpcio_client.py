@@ -25,6 +25,7 @@ from wgtwo_pipeline.service.transport import MAX_MESSAGE_BYTES, SILENT_SECONDS, 
 _LOG = logging.getLogger(__name__)
 
 _KEEPALIVE_TIMEOUT_SECONDS: Final = 20.0
+_WINDOW_BYTES: Final = 8 << 20
 KEEPALIVE_SECONDS: Final = SILENT_SECONDS - _KEEPALIVE_TIMEOUT_SECONDS
 _CLOSE_SECONDS: Final = 5.0
 
@@ -198,6 +199,9 @@ def _channel(service: Service, keepalive_seconds: float) -> grpc.Channel:
         # Iterating reads the socket in the iterating thread: one thread switch less a message.
         (ChannelOptions.SingleThreadedUnaryStream, 1),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        # Its own guess of a window grows with the round trip, which on a busy machine is long: without bound.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", _WINDOW_BYTES),
         # A connection of its own, which ends with the channel.
         ("grpc.use_local_subchannel_pool", 1),
         # Whatever a middlebox dropped silently ends after keepalive plus timeout. Pings go out only while there is a
