@@ -1,6 +1,7 @@
 """`ReadFromWgtwoJournal`: what it emits, its position, its watermark, and what it refuses."""
 
 import json
+import math
 import pickle
 from datetime import UTC, datetime, timedelta
 
@@ -177,6 +178,10 @@ def test_a_tail_is_given_away_whole_or_not_at_all():
     assert not tracker.try_claim(Position(3))
     assert tracker.try_split(0) is None
     assert tracker.current_progress().fraction_completed == 0
+    no_bytes_yet = tracker.current_progress().with_completed(
+        math.nan
+    )  # as a worker does that is asked to split
+    assert no_bytes_yet.fraction_completed == 0
 
 
 def test_a_drain_stops(store):

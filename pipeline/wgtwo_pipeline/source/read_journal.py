@@ -84,8 +84,12 @@ class TailTracker(RestrictionTracker):
         return True
 
     def current_progress(self) -> RestrictionProgress:
-        """Unknown: nothing of what is left."""
-        return RestrictionProgress(completed=0.0, remaining=1.0)
+        """Unknown: nothing of what is left.
+
+        As a fraction: Beam puts the bytes of the output, NaN before it has seen any, in the place of work completed,
+        and a worker of Prism fails when it divides by them.
+        """
+        return RestrictionProgress(fraction=0.0)
 
     def is_bounded(self) -> bool:
         """Only what has ended is."""
