@@ -3,11 +3,12 @@
 import json
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from patience import PATIENCE_SECONDS
+from patience import PATIENCE_SECONDS, wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -33,6 +34,19 @@ def python(*arguments):
         capture_output=True, text=True, timeout=PATIENCE_SECONDS,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
+
+
+@contextmanager
+def endless(folder, *arguments):
+    """Goes on until the end of the block; gives the whole lines that it has printed so far."""
+    with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
+        process = subprocess.Popen([sys.executable, *map(str, arguments)], stdout=out, stderr=err)
+    try:
+        yield lambda: (folder / "out").read_text().split("\n")[:-1]
+        assert process.poll() is None, (folder / "err").read_text()
+    finally:
+        process.kill()
+        process.wait(PATIENCE_SECONDS)
 
 
 @pytest.mark.usefixtures("beside_lake")
@@ -62,3 +76,17 @@ def test_counts_without_a_line_of_python(lake, counts, tmp_path):
     assert (
         sorted((row["minute"].removesuffix("Z"), row["direction"], row["messages"]) for row in rows) == counts
     )
+
+
+@pytest.mark.usefixtures("beside_lake")
+def test_alerts_are_who_arrived_abroad(lake, tmp_path):
+    """All of them, from the journal, though most is published by now; those who came home are none."""
+    sql = "SELECT msisdn, current_name, current_code FROM country_change"
+    arrived = [tuple(row.values()) for row in lake.sql(sql).to_pylist()]
+    abroad = sorted((number, name) for number, name, code in arrived if code != "NO")
+    assert abroad
+    program = EXAMPLES / "roaming_alerts.py"
+    with endless(tmp_path, program, "--home", "NO", "--runner", "FnApiRunner") as lines:
+        wait_until(lambda: len({json.loads(line)["id"] for line in lines()}) >= len(abroad))
+    alerts = {alert["id"]: alert for alert in map(json.loads, lines())}
+    assert sorted((alert["number"], alert["to"]) for alert in alerts.values()) == abroad
