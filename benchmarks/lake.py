@@ -1,6 +1,7 @@
-"""Makes a lake whose journal holds made-up events, quickly: for measuring publish.
+"""Makes a lake whose journal holds made-up events, quickly: for measuring publish, and what reads its tables.
 
-Events of all eleven v0 types in turn, each with a sequence and timestamp of its own, 500 to a segment.
+Events of all eleven v0 types in turn, or of one (such as `sms_event`), each with a sequence and timestamp of its own,
+500 to a segment.
 """
 
 import itertools
@@ -19,8 +20,8 @@ SPACING_MICROSECONDS = 500
 SEGMENT_EVENTS = 500
 
 
-def bodies() -> list[v0.Event]:
-    """One event of each type, filled as the service fills them."""
+def bodies(only: str | None = None) -> list[v0.Event]:
+    """One event of each type, or of one, filled as the service fills them."""
     number, other = {"e164": "+4799990001"}, {"e164": "+4799990002"}
     imsi, country = {"value": "242990000000001"}, {"code": "NO", "name": "Norway"}
     places = {"msc": {"value": "4790000001"}, "vlr": {"value": "4790000002"}, "mme": {"value": "mme.example"}}
@@ -46,12 +47,16 @@ def bodies() -> list[v0.Event]:
         "periodic_country_event": {"number": number, "imsi": imsi, "country": country},
     }
     owner = {"phone_number": number, "sub": "subscriber"}
-    return [v0.Event(service_id="service", owner=owner, **{name: body}) for name, body in members.items()]
+    return [
+        v0.Event(service_id="service", owner=owner, **{name: body})
+        for name, body in members.items()
+        if only in (None, name)
+    ]
 
 
-def payloads() -> Iterator[bytes]:
+def payloads(only: str | None = None) -> Iterator[bytes]:
     """Responses without end."""
-    events = bodies()
+    events = bodies(only)
     for sequence in itertools.count(1):
         event = events[sequence % len(events)]
         event.metadata.sequence = sequence
@@ -61,15 +66,15 @@ def payloads() -> Iterator[bytes]:
         yield v0.SubscribeEventsResponse(event=event).SerializeToString()
 
 
-def make(lake: str, events: int) -> None:
+def make(lake: str, events: int, only: str | None = None) -> None:
     """Fills the journal of a new lake."""
     store = open_store(LakeLocation(lake))
     store.check()
-    writer, source, stream = SegmentWriter(store), Source("v0.benchmark", "v0", "Subscribe"), payloads()
+    writer, source, stream = SegmentWriter(store), Source("v0.benchmark", "v0", "Subscribe"), payloads(only)
     for first in range(0, events, SEGMENT_EVENTS):
         batch = list(itertools.islice(stream, min(SEGMENT_EVENTS, events - first)))
         writer.write(source, batch, [time.time_ns() // 1000] * len(batch))
 
 
 if __name__ == "__main__":
-    make(sys.argv[1], int(sys.argv[2]))
+    make(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])

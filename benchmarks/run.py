@@ -4,5 +4,5 @@ import subprocess
 import sys
 from pathlib import Path
 
-for name in ("ingest.py", "publish.py"):
+for name in ("ingest.py", "publish.py", "beam_source.py"):
     subprocess.run([sys.executable, str(Path(__file__).parent / name), *sys.argv[1:]], check=True)
