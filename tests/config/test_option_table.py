@@ -61,6 +61,7 @@ DESCRIBED = [
     ("metrics-address", INGEST | {"serve"}, None),
     ("metrics-file", {"publish", "audit", "erase"}, None),
     ("watch", {"status"}, "false"),
+    ("detach", {"ingest"}, "false"),
     ("log-format", ALL, "text"),
     ("log-level", ALL, "info"),
     ("config", ALL, None),

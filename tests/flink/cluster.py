@@ -76,6 +76,8 @@ class FlinkCluster:
     rest_url: str
     job_endpoint: str
     worker_endpoint: str
+    job_manager: subprocess.Popen[bytes]
+    worker_pool: subprocess.Popen[bytes]
     task_manager: subprocess.Popen[bytes]
 
     def options(self, *more: str) -> list[str]:
@@ -110,6 +112,32 @@ class FlinkCluster:
         self.task_manager.kill()
         self.task_manager.wait()
 
+    def kill_python_workers(self) -> int:
+        """Kill -9 every process that the worker pool has started; returns how many there were."""
+        tasks = Path(f"/proc/{self.worker_pool.pid}/task").glob("*/children")  # it starts them in threads
+        workers = [int(worker) for children in tasks for worker in children.read_text().split()]
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
+        return len(workers)
+
+    def kill_job_manager(self) -> None:
+        """Kill -9 the JobManager: it knows no job any more when `start_job_manager` has started another."""
+        self.job_manager.kill()
+        self.job_manager.wait()
+
+    def start_job_manager(self) -> None:
+        """Start a JobManager at the same address and return once the TaskManager has registered with it."""
+        self.job_manager = _start_job_manager(self.folder, self.home)
+        _wait(
+            lambda: (
+                _answers(self.rest_url + "/overview")
+                and self.rest("/overview")["slots-available"] == self.slots
+            ),
+            "the JobManager and its TaskManager",
+            self.job_manager,
+            self.folder,
+        )
+
     def start_task_manager(self) -> None:
         """Start a TaskManager and return once its slots are offered."""
         main = "flink.runtime.taskexecutor.TaskManagerRunner"
@@ -140,9 +168,7 @@ def flink_cluster(
     (folder / "log4j2.properties").write_text(LOG4J)
     rest_url = f"http://127.0.0.1:{rest}"
     with ExitStack() as running:
-        main = "flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
-        manager = _start_java(folder, home, "job-manager", 512, main, "--configDir", str(folder))
-        running.callback(_stop, manager)
+        manager = _start_job_manager(folder, home)
         ports = [f"--job-port={job}", f"--artifact-port={artifact}", "--expansion-port=-1"]
         places = [
             f"--flink-master=127.0.0.1:{rest}",
@@ -157,8 +183,9 @@ def flink_cluster(
 
         _wait(lambda: _answers(rest_url + "/overview"), "the JobManager", manager, folder)
         cluster = FlinkCluster(
-            folder, home, slots, rest_url, f"127.0.0.1:{job}", f"127.0.0.1:{worker}", manager
+            folder, home, slots, rest_url, f"127.0.0.1:{job}", f"127.0.0.1:{worker}", manager, pool, manager
         )
+        running.callback(lambda: _stop(cluster.job_manager))  # whichever is the last one then
         running.callback(lambda: _stop(cluster.task_manager))  # whichever is the last one then
         cluster.start_task_manager()
         _wait(lambda: _listens(job), "Beam's job server", server, folder)
@@ -203,6 +230,11 @@ def _configuration(folder: Path, slots: int, rpc: int, rest: int) -> str:
         "classloader.resolve-order": "parent-first",
     }
     return json.dumps(settings, indent=1)
+
+
+def _start_job_manager(folder: Path, home: Path) -> subprocess.Popen[bytes]:
+    main = "flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
+    return _start_java(folder, home, "job-manager", 512, main, "--configDir", str(folder))
 
 
 def _start_java(

@@ -15,6 +15,7 @@ import apache_beam as beam
 import pytest
 from typed import settings
 from wgtwo_pipeline.cli.build import build
+from wgtwo_pipeline.cli.main import main
 from wgtwo_pipeline.errors import ConfigurationError, PipelineError
 from wgtwo_pipeline.lake.journal import SegmentWriter, Source
 from wgtwo_pipeline.lake.open import open_store
@@ -42,6 +43,15 @@ def test_what_cannot_work_on_a_cluster_is_refused_with_the_fix(arguments, fix):
     with pytest.raises(ConfigurationError) as refusal:
         cluster.prepared(configuration(*arguments))
     assert fix in str(refusal.value)
+
+
+def test_a_job_that_is_left_alone_needs_a_cluster(tmp_path: Path, capsys):
+    """Here nobody would keep it; and nobody would be there to stop it after a time."""
+    ingest = ["ingest", "--detach", "--endpoint", "localhost:1", "--lake", str(tmp_path)]
+    assert main(ingest) == 2
+    assert "name one, such as --runner=FlinkRunner" in capsys.readouterr().err
+    with pytest.raises(ConfigurationError, match="--for needs somebody who watches the job"):
+        configuration(*ingest, "--for", "1h", *FLINK)
 
 
 def test_a_folder_is_named_to_workers_by_its_absolute_path(tmp_path: Path, monkeypatch, caplog):

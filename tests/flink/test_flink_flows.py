@@ -92,6 +92,43 @@ def test_nothing_is_lost_or_twice_through_a_kill_a_cancel_and_publishing_on_two_
     assert_published(lake, sandbox.emitted())
 
 
+def test_a_job_outlives_its_command_a_worker_and_the_job_manager(
+    flink: FlinkCluster,
+    service: Callable[..., Service],
+    command: Callable[..., Command],
+    tmp_path: Path,
+) -> None:
+    """Detached; kill -9 of the Python worker, of the JobManager; submitted from nothing, and its command killed."""
+    lake = tmp_path / "lake"
+    sandbox = service("--rate", 300)
+    subscription = ("--endpoint", sandbox.address, "--plaintext", "--lake", lake, "--ack-timeout", "5s")
+
+    def goes_on(after: str) -> None:
+        before = acked(sandbox)
+        wait_until(lambda: acked(sandbox) > before + 600, 120, f"acks after {after}", flink.jobs)
+
+    submitted = command("ingest", *subscription, "--detach", *on(flink)).succeeds(180)
+    assert submitted.stdout.split() == running(flink), "the id, and nothing else"
+    goes_on("the command has ended")
+    assert flink.kill_python_workers() > 0
+    goes_on("the worker was killed")
+
+    flink.kill_job_manager()
+    flink.start_job_manager()
+    assert not running(flink), "it knows nothing of the job: no savepoint, no checkpoint"
+    again = command("ingest", *subscription, *on(flink))
+    goes_on("the JobManager was killed")
+
+    again.send(signal.SIGKILL)
+    wait_until(lambda: not running(flink), 60, "the job of the killed command is cancelled", flink.jobs)
+    sandbox.set_rate(0)
+    command("ingest", *subscription, "--until-idle", "6s").succeeds(90)
+    command("publish", "--lake", lake).succeeds(60)
+    sandbox.all_acked()
+    assert_published(lake, sandbox.emitted())
+    assert_audit_passes(lake)
+
+
 def test_check_looks_at_every_part_of_the_cluster(
     flink: FlinkCluster,
     service: Callable[..., Service],

@@ -1,6 +1,7 @@
 """Builds the configuration from what was given, and refuses what cannot work together.
 
-Each refusal is one sentence that names the value, where it came from and the fix.
+Each refusal is one sentence that names the value, where it came from and the fix. It is over 300 lines because each
+stands beside what it refuses.
 """
 
 import math
@@ -47,6 +48,7 @@ def build(settings: Settings) -> Config:
         log_format=settings["log-format"],
         log_level=settings["log-level"],
         erasing=_erasing(settings),
+        detach=_detached(settings) if settings.command == "ingest" else False,
         catalog=settings["catalog"] if settings.command in ("run", "check") else None,
         metrics_address=settings["metrics-address"],
         metrics_file=settings["metrics-file"],
@@ -164,6 +166,17 @@ def _oauth(settings: Settings) -> OAuth | None:
             f"{settings.origin('token-url')} {url} would send the client secret readably: use https://"
         )
     return OAuth(url, client_id, secret, _scopes(settings))
+
+
+def _detached(settings: Settings) -> bool:
+    """Whether nobody watches the job, who could then stop it, either."""
+    if settings["detach"]:
+        for name in ("for", "max-events", "until-idle", "metrics-address"):
+            if settings[name] is not None:
+                raise ConfigurationError(
+                    f"{settings.origin(name)} needs somebody who watches the job: leave out it or --detach"
+                )
+    return bool(settings["detach"])
 
 
 def _secret(settings: Settings) -> Secret | None:

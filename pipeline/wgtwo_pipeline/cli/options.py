@@ -169,6 +169,10 @@ SECTIONS: Final = (
         Option("max-events", INGEST, "int", None, "after this many journaled events", low="1"),
         Option("until-idle", INGEST, "duration", None, "after no event came for so long, such as 10s", low="1ms"),
     )),
+    Section("On a cluster", (
+        Option("detach", ("ingest",), "flag", "false",
+               "only submit the job and print its id; the cluster keeps it, and whoever stops it does so there"),
+    )),
     Section("Publishing", (
         Option("publish-every", ("run",), "duration", "15m",
                "publish when the oldest event that waits is this old, or 64 MiB or 250,000 wait; "

@@ -95,6 +95,14 @@ def ingest(config: Config, lifeline: Lifeline, service: Service, suffix: str) ->
     lifeline.report(**progress.look())
 
 
+def submit(config: Config, service: Service, suffix: str) -> str:
+    """Starts the ingest flow with all members as one job, which needs nobody from then on; returns its id.
+
+    Flink's, once it runs there; else Beam's. Raises PipelineError if it does not start.
+    """
+    return _job(config, service, suffix).identity
+
+
 class _Journaled:
     """How many deliveries came into the lake since the first look, whoever wrote them."""
 
@@ -181,7 +189,8 @@ class _FlinkJob:
     """A job that Flink is asked about."""
 
     def __init__(self, name: str, flink: _Flink, job: str) -> None:
-        self.name, self._flink, self._job = name, flink, job
+        self.name, self.identity = name, job
+        self._flink, self._job = flink, job
 
     def state(self) -> tuple[str, str]:
         """Flink's word for it, and why, if it does not go well; nothing while Flink does not answer."""
@@ -207,6 +216,7 @@ class _BeamJob:
 
     def __init__(self, name: str, result: Any) -> None:
         self.name, self._result = name, result
+        self.identity = str(getattr(result, "_job_id", name))  # what every portable runner's has
 
     def state(self) -> tuple[str, str]:
         """Beam's word for it; nothing while the job server does not answer."""

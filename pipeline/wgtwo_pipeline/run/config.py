@@ -60,6 +60,8 @@ class Config:
     """Where `run` and `ingest` show their figures and probes; None: nowhere."""
     metrics_file: str | None = None
     """Where `publish` and `erase` leave their figures; None: nowhere."""
+    detach: bool = False
+    """Whether `ingest` only submits its job, and leaves it to the cluster."""
 
     def child_environment(self) -> dict[str, str]:
         """The variables that a child process needs besides the configuration: the secret, if there is one."""

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import secrets
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from dataclasses import replace
 from types import FrameType
 
 from wgtwo_pipeline import extras
-from wgtwo_pipeline.errors import PipelineError
+from wgtwo_pipeline.errors import ConfigurationError, PipelineError
 from wgtwo_pipeline.lake.open import open_store, open_to_write
 from wgtwo_pipeline.run import cluster, outcomes, runners, works
 from wgtwo_pipeline.run.children import Child
@@ -64,9 +65,12 @@ def run(config: Config) -> int:
 
 
 def ingest(config: Config) -> int:
-    """Subscribes, journals and acks until stopped. Blocks."""
+    """Subscribes, journals and acks until stopped. Blocks; detached, only until a cluster runs the job."""
     config = _prepared(config)
     assert config.service is not None, "cli.build demands an endpoint"
+    if config.detach:
+        sys.stdout.write(f"{cluster.submit(config, config.service, secrets.token_hex(4))}\n")
+        return 0
     with Supervisor(config) as supervisor:
         supervisor.start_watch()
         supervisor.start_members(config.service)
@@ -119,6 +123,10 @@ def _prepared(config: Config) -> Config:
     """Refuses what cannot work, before anything is started."""
     if cluster.is_remote(config):
         config = cluster.prepared(config)
+    elif config.detach:
+        raise ConfigurationError(
+            "--detach leaves the job to a cluster: name one, such as --runner=FlinkRunner --flink_master=HOST:PORT"
+        )
     elif "--runner=PrismRunner" in config.beam_args:
         from wgtwo_pipeline.run import jobs
 
