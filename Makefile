@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 NOT_FOR_WORKERS := duckdb fsspec grpcio-health-checking grpcio-reflection
 
 .DEFAULT_GOAL := help
-.PHONY: help run sandbox test machines heavy check format protos rows reference lock dist tools bench clean
+.PHONY: help run sandbox test machines heavy check format protos rows reference manifests lock dist tools images bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-zA-Z._-]*:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | \
@@ -53,6 +53,10 @@ rows: $(INSTALLED) ## generate the row types for Beam pipelines anew
 reference: $(INSTALLED) ## write docs/reference.md and the schema of the configuration file anew
 	$(BIN)/python -m wgtwo_pipeline.cli.reference docs
 
+manifests: ## write infra/k8s/ out of the Helm chart anew (needs Go)
+	.ci/tools.sh helm
+	infra/k8s/render.sh .tools/bin/helm
+
 lock: $(INSTALLED_DEV) ## pin the newest versions that fit pyproject.toml
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-header -U \
 	  pyproject.toml -o requirements.lock
@@ -72,6 +76,9 @@ dist: $(INSTALLED_DEV) ## build the wheel and the sdist into dist/, checked as a
 
 tools: ## install what the heavy tests run beside Python into .tools (needs Go)
 	.ci/tools.sh
+
+images: ## build the image `pipeline` without Docker and run it as a pod does (Debian, root; some minutes)
+	.ci/images.sh
 
 bench: $(INSTALLED_DEV) tools ## measure; prints the ratios that the README states (about 15 minutes)
 	$(BIN)/python benchmarks/run.py
