@@ -1,7 +1,6 @@
 """Builds the configuration from what was given, and refuses what cannot work together.
 
-Each refusal is one sentence that names the value, where it came from and the fix. It is over 300 lines because each
-stands beside what it refuses.
+Each refusal is one sentence that names the value, where it came from and the fix.
 """
 
 import math
