@@ -5,13 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 import apache_beam as beam
 import pytest
+from apache_beam.coders import registry
 from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
 from apache_beam.transforms.display import DisplayData
 from graphs import Call
 from graphs import at as stamp
 from lakes import HANDSETS, SOURCE, at, handset_change, sms
 from wgtwo_pipeline import beam as public
-from wgtwo_pipeline.beam import ReadFromWgtwoEvents, WgtwoDelivery
+from wgtwo_pipeline.beam import ReadFromWgtwoEvents, ReadFromWgtwoJournal, ReadFromWgtwoLake, WgtwoDelivery
 from wgtwo_pipeline.errors import ConfigurationError
 from wgtwo_pipeline.lake.journal import SegmentWriter
 from wgtwo_pipeline.source.read_journal import Follow, Tails
@@ -183,3 +184,32 @@ def test_a_lake_that_is_not_there_is_made(tmp_path):
     """Ingest, in the same graph, would make it a moment later."""
     assert Tails().initial_restriction(events(tmp_path).journal).behind.epoch == 0
     assert (tmp_path / "lake").is_dir()
+
+
+@pytest.mark.parametrize("start", ["oldest", "new", at(1), 7])
+def test_a_source_is_kept_as_json(start):
+    """A checkpoint of a runner holds it: any later version reads it, and Flink's job server tells the kinds apart."""
+    table = ReadFromWgtwoLake(
+        "s3://b/p", "sms", columns=["id"], start=start, s3_endpoint="http://localhost:1"
+    ).source
+    sources = [table] if start == 7 else [table, ReadFromWgtwoJournal("./lake", start=start).source]
+    coders = [registry.get_coder(type(source)) for source in sources]
+    for source, coder in zip(sources, coders, strict=True):
+        assert coder.decode(coder.encode(source)) == source
+        assert json.loads(coder.encode(source))["lake"]["url"] == source.lake.url
+        assert coder.is_deterministic()
+    assert len({type(coder) for coder in coders}) == len(coders)
+
+
+def test_sources_in_one_graph_have_coders_of_their_own(tmp_path):
+    """Beam's job server names the coders of restrictions by those of the elements, which must differ."""
+    pipeline = beam.Pipeline()
+    _ = pipeline | "table" >> ReadFromWgtwoLake(tmp_path, "sms")
+    _ = pipeline | "journal" >> ReadFromWgtwoJournal(tmp_path)
+    graph = pipeline.to_runner_api().components
+    inputs = {
+        name: graph.pcollections[next(iter(each.inputs.values()))].coder_id
+        for each in graph.transforms.values()
+        if (name := each.unique_name) in ("table/Epochs", "journal/Follow")
+    }
+    assert len(set(inputs.values())) == 2

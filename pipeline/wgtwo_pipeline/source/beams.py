@@ -1,7 +1,8 @@
 """What both unbounded readers share of Beam: how long a bundle is, their watermark and what they measure."""
 
+import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -11,7 +12,8 @@ from apache_beam.metrics import Metrics
 from apache_beam.metrics.metric import Lineage
 from apache_beam.utils.timestamp import Timestamp
 
-from wgtwo_pipeline.lake.store import Store
+from wgtwo_pipeline.lake.store import LakeLocation, Store
+from wgtwo_pipeline.source.settings import JournalSource, LakeSource
 
 NAMESPACE: Final = "wgtwo"
 """Of all metrics of the source."""
@@ -63,3 +65,49 @@ def report_lineage(store: Store, folder: str) -> None:
         Lineage.sources().add("s3", bucket, path, last_segment_sep="/")
     else:
         Lineage.sources().add("filesystem", "localhost", uri, last_segment_sep="/")
+
+
+class _SourceCoder(beam.coders.Coder):
+    """A source as JSON, as a runner's state holds it beside its position.
+
+    Each kind has a coder of its own: Beam's job server for Flink (2.62) confuses the restrictions of two splittable
+    DoFns in one graph whose elements have the same coder, as all have that none is registered for.
+    """
+
+    kind: type[LakeSource | JournalSource]
+
+    def encode(self, value: LakeSource | JournalSource) -> bytes:
+        """The same source always has the same bytes."""
+        start = value.start.isoformat() if isinstance(value.start, datetime) else value.start
+        return json.dumps({**asdict(value), "start": start}, sort_keys=True).encode()
+
+    def decode(self, encoded: bytes) -> LakeSource | JournalSource:
+        """Reads what `encode` wrote."""
+        raw: dict[str, Any] = json.loads(encoded)
+        for name in ("columns", "subscriptions"):
+            if name in raw:
+                raw[name] = tuple(raw[name])
+        start = raw["start"]
+        if isinstance(start, str) and start not in ("oldest", "new"):
+            raw["start"] = datetime.fromisoformat(start)
+        return self.kind(**{**raw, "lake": LakeLocation(**raw["lake"])})
+
+    def is_deterministic(self) -> bool:
+        """Always the same bytes."""
+        return True
+
+
+class LakeSourceCoder(_SourceCoder):
+    """Of a table."""
+
+    kind = LakeSource
+
+
+class JournalSourceCoder(_SourceCoder):
+    """Of a journal."""
+
+    kind = JournalSource
+
+
+beam.coders.registry.register_coder(LakeSource, LakeSourceCoder)
+beam.coders.registry.register_coder(JournalSource, JournalSourceCoder)
