@@ -80,7 +80,7 @@ tools: ## install what the heavy tests run beside Python into .tools (needs Go)
 images: ## build the image `pipeline` without Docker and run it as a pod does (Debian, root; some minutes)
 	.ci/images.sh
 
-bench: $(INSTALLED_DEV) tools ## measure; prints the ratios that the README states (about 15 minutes)
+bench: $(INSTALLED_DEV) tools ## measure; prints the ratios that the README states (about 20 minutes)
 	$(BIN)/python benchmarks/run.py
 
 clean: ## remove what make has made

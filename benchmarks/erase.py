@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -121,12 +122,18 @@ def counting(store: Store) -> Counter[str]:
 
 def measure_suppression(folder: Path, events: int) -> None:
     """Publishing with and without requests in force, in turns, each owner of ten events; CPU an event."""
+    start = datetime.fromtimestamp(START_SECONDS, UTC)
     stores = {}
-    for name in ("without a request", "with fifty in force"):
+    for name, before in {
+        "without a request": None,
+        "with fifty in force, events later than they ask for": start,
+        "with fifty in force, events as old as they ask for": datetime.now(UTC),
+    }.items():
         stores[name] = open_store(LakeLocation(str(folder / name)))
         stores[name].check()
-    given = [number(each) for each in range(50)]
-    list(Eraser(configuration(stores[name])).erase(ByHand(numbers_file="given"), given))
+        if before:
+            asked = ByHand(numbers_file="given", before=before)
+            list(Eraser(configuration(stores[name])).erase(asked, [number(each) for each in range(50)]))
     owners, spent = np.arange(events) // 10 + 50, {name: [] for name in stores}
     for turn in range(ROUNDS + 1):
         for name, store in stores.items():

@@ -304,6 +304,19 @@ def test_everyone():
     assert list(found.decoded.tables) == ["token_audit"]
 
 
+def test_what_is_later_than_all_that_is_asked_for_is_not_looked_at(monkeypatch):
+    """Requests that are in force cost publishing almost nothing: no number of a new event is made a token."""
+    asked, voice = subjects(HERS), owners(current_descriptors())["voice"]
+
+    def at(time):
+        return pa.table({"timestamp": pa.array([time], pa.timestamp("us", "UTC")), "to_number": [f"+{HERS}"]})
+
+    assert forget(at(UNTIL), voice, asked).erased == 1
+    monkeypatch.delattr(numbers, "token")
+    later = at(UNTIL + timedelta(microseconds=1))
+    assert forget(later, voice, asked) == (later, 0, 0)
+
+
 def test_a_file_from_before_a_column_existed():
     """Columns that an older file does not have count as null."""
     rows = pa.table({"timestamp": pa.array([UNTIL], pa.timestamp("us", "UTC")), "to_number": ["+4790000001"]})

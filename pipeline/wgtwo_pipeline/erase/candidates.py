@@ -63,5 +63,4 @@ def _epochs_without(store: Store, files: pa.Table, before: int, subjects: Subjec
 
 
 def _latest(subjects: Subjects) -> datetime:
-    until = max([NEVER, *subjects.until_us.values(), subjects.everyone_until_us])
-    return _EPOCH + timedelta(microseconds=max(until, 0))
+    return _EPOCH + timedelta(microseconds=max(subjects.latest_us, 0))

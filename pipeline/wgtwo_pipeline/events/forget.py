@@ -51,6 +51,11 @@ class Subjects:
     def __bool__(self) -> bool:
         return bool(self.until_us or self.everywhere_until_us or self.everyone_until_us != NEVER)
 
+    @property
+    def latest_us(self) -> int:
+        """No event that came later goes."""
+        return max([self.everyone_until_us, *self.until_us.values(), *self.consents_until_us.values()])
+
     def until(self, text: str | None, kind: Kind, of: Mapping[bytes, int]) -> int:
         """Up to when `of` says for this number, as a column of `kind` has it; NEVER where it says nothing.
 
@@ -100,6 +105,8 @@ def _find(rows: pa.Table, whose: Whose, subjects: Subjects) -> _Found:
     if whose.payload is not None:
         return _Found(_quarantined(rows, whose.payload, subjects), none, {})
     times = _integers(rows["timestamp"])
+    if not subjects.everywhere_until_us and times.min() > subjects.latest_us:
+        return _Found(none, none, {})  # as almost all that is published: it costs nothing
     erased = times <= _owned_until(rows, whose, subjects)
     if not subjects.everywhere_until_us:
         return _Found(erased, none, {})
