@@ -127,7 +127,8 @@ def _add_waiting(seen: Status, samples: Samples) -> None:
     samples.add("lake_gaps_total", len(seen.gaps))
     samples.add("lake_gap_seconds_total", sum((gap.end - gap.start).total_seconds() for gap in seen.gaps))
     erased = seen.erased
-    waiting = erased.revocations + len(erased.tenants) + (erased.requested_at is not None)
-    samples.add("lake_erasures_waiting", waiting)
+    samples.add("lake_erasures_waiting", erased.revocations, kind="revocation")
+    samples.add("lake_erasures_waiting", int(erased.requested_at is not None), kind="request")
+    samples.add("lake_erasures_waiting", len(erased.tenants), kind="tenant")
     if erased.requested_at:
         samples.add("lake_erasure_oldest_timestamp_seconds", erased.requested_at.timestamp())
