@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
+from wgtwo_pipeline.log_events import name_of
+
 _NOISY: Final = (
     "FlinkJarJobServer", "apache_beam", "asyncio", "boto3", "botocore", "fsspec", "grpc", "py.warnings", "s3transfer",
     "urllib3",
@@ -84,7 +86,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, the `extra` facts, and exception if there is one."""
+    """One JSON object a line: time, level, logger, message, the event's name, `extra` facts, an exception if any."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line a record, whatever it holds."""
@@ -94,6 +96,8 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": redact(record.getMessage()),
         }
+        if event := name_of(record.name, str(record.msg)):
+            entry["event"] = event
         facts = {key: _plain(value) for key, value in _facts(record).items() if key not in entry}
         exception = [redact(text) for text in _traceback(self, record)]
         return json.dumps(

@@ -51,7 +51,7 @@ def _watch(looks: Looks, reading: Reading) -> int:
             try:
                 found = looks.look()
             except LakeError as error:  # it may be back at the next look
-                _LOG.warning("%s", error, extra={"event": "status.failed"})
+                _LOG.warning("%s", error)
             else:
                 if reading.json:
                     sys.stdout.write(json.dumps(to_json(found, reading.history_seconds)) + "\n")

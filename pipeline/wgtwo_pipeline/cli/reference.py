@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from wgtwo_pipeline import log_events
 from wgtwo_pipeline.cli.command import PROGRAM, Context
 from wgtwo_pipeline.cli.main import COMMANDS
 from wgtwo_pipeline.cli.options import SECTIONS, Option, all_options, options_of
@@ -69,7 +70,12 @@ def schema() -> str:
 
 
 FILES: Final = MappingProxyType(
-    {"reference.md": reference, "config.schema.json": schema, "metrics.md": document}
+    {
+        "reference.md": reference,
+        "config.schema.json": schema,
+        "metrics.md": document,
+        "log-events.md": log_events.document,
+    }
 )
 
 _BEGINNING: Final = f"""# Reference
