@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 given = sys.argv[1:]
-runs = {"ingest.py": given, "publish.py": given, "beam_source.py": given, "files.py": ["--events", "300000"]}
+measured = ("ingest.py", "publish.py", "beam_source.py", "start.py")
+runs = {**dict.fromkeys(measured, given), "files.py": ["--events", "300000"]}
 for name, arguments in runs.items():
     subprocess.run([sys.executable, str(Path(__file__).parent / name), *arguments], check=True)
