@@ -17,9 +17,11 @@ from servers import Credentials
 from wgtwo_pipeline.ask import query
 from wgtwo_pipeline.audit.audit import examine
 from wgtwo_pipeline.cli.main import main
+from wgtwo_pipeline.events.tables import catalog, current_descriptors
 from wgtwo_pipeline.lake import deduplicate, duck, parquet, reading
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation
+from wgtwo_pipeline.source.files import batches
 
 ROWS = 3000
 """With texts that nothing compresses: a file that no reader takes in one piece."""
@@ -94,6 +96,22 @@ def test_query(erased, capsys, fresh):
     total = sum(range(ROWS))
     answers = list(erased.at_every_read(ask))
     assert set(answers) == {(ROWS, total, ROWS), (ROWS - 1, total, ROWS - 1)}
+    assert len(answers) > 3
+
+
+def test_a_beam_pipeline(erased):
+    """Rows are emitted once each, before or after: what has been emitted is not taken back."""
+    table = catalog(current_descriptors())["sms"]
+    file = erased.manifest.files[0].key
+
+    def read():
+        found = [batch["sequence"].to_pylist() for batch in batches(erased.store, file, table, ["text"])]
+        return [sequence for part in found for sequence in part]
+
+    answers = list(erased.at_every_read(read))
+    assert all(answer in GENERATIONS for answer in answers)
+    assert answers[0] == GENERATIONS[1]
+    assert answers[-1] == GENERATIONS[0]
     assert len(answers) > 3
 
 

@@ -11,6 +11,7 @@ from graphs import Call
 from graphs import at as stamp
 from lakes import HANDSETS, SOURCE, at, handset_change, publish, sms
 from lakes import journal as journaled
+from wgtwo_pipeline.errors import LakeError
 from wgtwo_pipeline.lake import epochs
 from wgtwo_pipeline.lake.journal import SegmentWriter, Source
 from wgtwo_pipeline.lake.layout import FilePath
@@ -131,6 +132,15 @@ def test_a_drain_stops_and_a_bounded_source_is_bounded(store):
     call = Call(BoundedFiles(), source(store, stop_epoch=1), provider, ManualWatermarkEstimator(None))
     assert epochs_of(call()) == [1]
     assert call.restriction is None
+
+
+def test_a_lake_that_was_emptied_is_not_waited_for(store):
+    """Its epochs begin again at 1, which the position has passed: a reader would never emit any of them."""
+    read = reader(store, start=3)
+    with pytest.raises(
+        LakeError, match=r"has read up to epoch 2, but the lake .* has only 0: it was emptied"
+    ):
+        read()
 
 
 def test_what_a_runner_ships_can_be_pickled(store):

@@ -191,6 +191,15 @@ def test_a_reader_that_was_away_for_too_long_fails(store, member):
         reader.read()
 
 
+def test_a_lake_that_was_emptied_is_not_waited_for(store, member):
+    """Its epochs begin again at 1, which the position has passed."""
+    member(1)
+    with pytest.raises(
+        LakeError, match=r"has read up to epoch 7, but the lake .* has only 0: it was emptied"
+    ):
+        Reader(store, Position(7)).read()
+
+
 def test_copies_that_it_does_not_need_may_be_gone(store, member):
     """Whoever has passed an epoch's segments while they waited, or finds none in it, misses nothing."""
     reader = Reader(store)

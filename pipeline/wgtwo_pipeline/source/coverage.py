@@ -12,6 +12,7 @@ from typing import Final
 
 from apache_beam.utils.timestamp import Duration, Timestamp
 
+from wgtwo_pipeline.errors import LakeError
 from wgtwo_pipeline.events.tables import Table
 from wgtwo_pipeline.lake import history, journal
 from wgtwo_pipeline.lake.manifest import Manifest
@@ -77,6 +78,15 @@ def watermark(covered: Iterable[datetime], allowed_lag_seconds: float) -> Timest
     """No event before this is still to come, as far as `covered`, one of each subscription, says; None for none."""
     least = min(covered, default=None)
     return None if least is None else timestamp(least) - Duration(seconds=allowed_lag_seconds)
+
+
+def refuse_other_lake(store: Store, past: history.History, passed: int) -> None:
+    """Raises LakeError where a reader has passed epochs that the lake does not have: it would wait for ever."""
+    if past.committed < passed:
+        raise LakeError(
+            f"the job has read up to epoch {passed}, but the lake {store.uri('').rstrip('/')} has only "
+            f"{past.committed}: it was emptied, or is another one; start a new job, which begins at its start"
+        )
 
 
 def timestamp(time: datetime) -> Timestamp:

@@ -129,8 +129,11 @@ class _Files(beam.DoFn):
 def _nothing_but_heartbeats(store: Store, epoch: int) -> coverage.Covered:
     """What heartbeats say of a lake whose next epoch is not committed; nothing where an event waits for it."""
     past = history.before(store, epoch)
-    waiting = list(history.backlog(store, past)) if past else []
-    if past is None or any(journal.SegmentName.parse(info.key).rows for info in waiting):
+    if past is None:
+        return {}
+    coverage.refuse_other_lake(store, past, epoch - 1)
+    waiting = list(history.backlog(store, past))
+    if any(journal.SegmentName.parse(info.key).rows for info in waiting):
         return {}
     try:  # after the journal: what an epoch has taken from it meanwhile is not what was listed
         store.read(manifest_key(epoch))

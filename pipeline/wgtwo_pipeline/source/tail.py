@@ -75,6 +75,7 @@ class Round:
         past = history.before(self.store, self.position.epoch + 1)
         if past is None:
             return  # an epoch was committed meanwhile: it comes first
+        coverage.refuse_other_lake(self.store, past, self.position.epoch)
         waiting = list(history.backlog(self.store, past))
         unpassed = _unbroken(self.store, self.position, waiting, past)
         if unpassed is None:
