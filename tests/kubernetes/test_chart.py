@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,6 +35,7 @@ VALUES = {
         "image": {"repository": "registry.example:5000/wgtwo-pipeline", "tag": "1"},
         "config": {"types": ["sms", "voice"], "max-in-flight": 200, "plaintext": False},
     },
+    "a dashboard": {"grafanaDashboard": {"enabled": True}},
     "a Flink session": {"flink": {"enabled": True, "taskManagers": 2, "subscriptions": 4}},
     "a Flink application": {"flink": {"enabled": True, "mode": "application"}},
 }
@@ -86,6 +88,21 @@ def test_a_cluster_accepts_what_the_chart_makes(server, tmp_path, values):
     for document in documents:
         for answer in shown(server, document):
             assert answer.accepted, (document["kind"], document["metadata"]["name"], answer)
+
+
+def test_prometheus_and_grafana_get_the_files_of_infra(tmp_path):
+    """The rules, the dashboard and the monitor of the pods' port, for operators that are not there to be asked."""
+    enabled = {name: {"enabled": True} for name in ("podMonitor", "prometheusRule", "grafanaDashboard")}
+    made = {(each["kind"], each["metadata"]["name"]): each for each in rendered(enabled, tmp_path)}
+    rules = yaml.safe_load((INFRA / "prometheus" / "alerts.yaml").read_text())
+    assert made["PrometheusRule", "wgtwo"]["spec"] == rules
+    dashboard = made["ConfigMap", "wgtwo-dashboard"]["data"]["wgtwo-pipeline.json"]
+    assert json.loads(dashboard) == json.loads((INFRA / "grafana" / "dashboard.json").read_text())
+    (endpoint,) = made["PodMonitor", "wgtwo"]["spec"]["podMetricsEndpoints"]
+    pod = made["Deployment", "wgtwo-ingest"]["spec"]["template"]
+    assert endpoint["port"] in [port["name"] for port in pod["spec"]["containers"][0]["ports"]]
+    wanted = made["PodMonitor", "wgtwo"]["spec"]["selector"]["matchLabels"]
+    assert wanted.items() <= pod["metadata"]["labels"].items()
 
 
 def test_helm_finds_nothing_wrong(tmp_path):
