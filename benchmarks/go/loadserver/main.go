@@ -27,6 +27,8 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -264,10 +266,20 @@ func main() {
 	events := flag.Uint64("events", 100_000, "events to send in all, over all streams")
 	address := flag.String("address", "127.0.0.1:0", "host:port of the event service")
 	statistics := flag.String("statistics", "127.0.0.1:0", "host:port of the outcome so far, as JSON over HTTP")
+	certificate := flag.String("certificate", "", "PEM file to serve TLS with; plaintext without")
+	key := flag.String("key", "", "PEM file of its private key")
 	flag.Parse()
 
+	security := insecure.NewCredentials()
+	if *certificate != "" {
+		var err error
+		if security, err = credentials.NewServerTLSFromFile(*certificate, *key); err != nil {
+			log.Fatal(err)
+		}
+	}
 	service := &server{events: *events, start: time.Now(), bodies: encodeBodies(), unacked: make([]atomic.Uint64, *events/64+1)}
 	grpcServer := grpc.NewServer(
+		grpc.Creds(security),
 		grpc.ForceServerCodecV2(wire.Codec{}),
 		grpc.MaxConcurrentStreams(1<<20),
 		grpc.NumStreamWorkers(4),

@@ -25,13 +25,14 @@ import (
 const linger = 200 * time.Millisecond
 
 func main() {
-	target := flag.String("target", "127.0.0.1:50051", "host:port of the event service, plaintext")
+	target := flag.String("target", "127.0.0.1:50051", "host:port of the event service")
+	caFile := flag.String("ca-file", "", "certificates to trust; plaintext without")
 	inFlight := flag.Uint64("max-in-flight", 50, "max_in_flight of the subscription")
 	events := flag.Uint64("events", 10_000, "events to ack before it ends")
 	store := flag.String("store", "", "folder to store events in before they are acked; nothing is stored without")
 	flag.Parse()
 
-	connection, err := wire.Connect(*target)
+	connection, err := wire.Connect(*target, *caFile)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -14,12 +14,13 @@ import (
 )
 
 func main() {
-	target := flag.String("target", "127.0.0.1:50051", "host:port of the event service, plaintext")
+	target := flag.String("target", "127.0.0.1:50051", "host:port of the event service")
+	caFile := flag.String("ca-file", "", "certificates to trust; plaintext without")
 	inFlight := flag.Uint64("max-in-flight", 50, "max_in_flight of the subscription")
 	events := flag.Uint64("events", 10_000, "events to ack before it ends")
 	flag.Parse()
 
-	connection, err := wire.Connect(*target)
+	connection, err := wire.Connect(*target, *caFile)
 	if err != nil {
 		log.Fatal(err)
 	}

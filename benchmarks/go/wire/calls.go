@@ -5,17 +5,25 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
 const ackTimeout = 30 * time.Second
 
-// Connect returns a plaintext connection whose messages stay bytes.
-func Connect(target string) (*grpc.ClientConn, error) {
+// Connect returns a connection whose messages stay bytes: plaintext, or TLS that trusts the certificates of a file.
+func Connect(target, caFile string) (*grpc.ClientConn, error) {
+	security := insecure.NewCredentials()
+	if caFile != "" {
+		var err error
+		if security, err = credentials.NewClientTLSFromFile(caFile, ""); err != nil {
+			return nil, err
+		}
+	}
 	return grpc.NewClient(
 		target,
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithTransportCredentials(security),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(Codec{})),
 	)
 }
