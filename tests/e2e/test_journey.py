@@ -2,7 +2,10 @@
 
 import json
 import re
+import shlex
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,7 +15,10 @@ from processes import assert_audit_passes
 
 
 def test_run_with_its_own_sandbox_ends_by_itself_and_shows_what_it_has_done(command, tmp_path: Path):
-    """`run --for 8s`: events arrive, are published, and the lake, an answer and a proof are shown; exit 0."""
+    """`run --for 8s`: events arrive, are published, and the lake, an answer and a proof are shown; exit 0.
+
+    The line of pandas that it ends with works as it stands.
+    """
     lake = tmp_path / "lake"
     process = command("run", "--for", "8s", "--lake", lake)
     process.says("subscribing")  # imports take their time where other work shares the cores
@@ -28,6 +34,13 @@ def test_run_with_its_own_sandbox_ends_by_itself_and_shows_what_it_has_done(comm
         assert re.search(rf"\b{table}\b", shown), shown
     assert_audit_passes(lake, "--deep")
     assert not process.everything()
+    line = re.search(r"^ *read it with pandas +python (.+)$", shown, re.MULTILINE)
+    assert line, shown
+    read = subprocess.run(
+        [sys.executable, *shlex.split(line[1])], capture_output=True, text=True, check=False
+    )
+    assert (read.returncode, read.stderr) == (0, "")
+    assert "timestamp" in read.stdout
 
 
 @pytest.mark.heavy

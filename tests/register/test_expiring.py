@@ -6,6 +6,8 @@ import lakes
 import pytest
 from catalog_steps import WHATS, SteppedStore, bring_up, rows_of, rows_of_files, stopped, wrong
 from memory_store import MemoryStore
+from pyiceberg.table import Transaction
+from wgtwo_pipeline.errors import PipelineError
 from wgtwo_pipeline.lake import iceberg
 from wgtwo_pipeline.register import expire
 from wgtwo_pipeline.register.catalogs import open_target
@@ -104,3 +106,44 @@ def test_a_registrar_that_slept_for_a_day_refers_to_nothing_that_is_gone(long_kn
 def _bring_up_and_expire(store):
     bring_up(store)
     expired(store, 1.5)
+
+
+def deletes_manifests(patches):
+    """Only the lists of manifests count as referred to."""
+    patches.setattr(expire, "_files", lambda table, snapshots: (each.manifest_list for each in snapshots))
+
+
+def deletes_before_it_commits(patches):
+    """So whoever has read an older version may still come to refer to what is gone."""
+    patches.setattr(expire, "ExpireSnapshots", lambda _: Nothing())
+    patches.setattr(Transaction, "set_properties", lambda *_: None)
+
+
+class Nothing:
+    """An update that changes nothing."""
+
+    def by_ids(self, _):
+        return self
+
+    def commit(self):
+        pass
+
+
+def expires_every_day_anew(patches):
+    """When it was done last is not looked at."""
+    patches.setattr(expire, "_last", lambda _: datetime(2020, 1, 1, tzinfo=UTC))
+
+
+PLANTED = {
+    deletes_manifests: test_old_snapshots_and_their_metadata_go,
+    deletes_before_it_commits: test_a_registrar_that_slept_for_a_day_refers_to_nothing_that_is_gone,
+    expires_every_day_anew: test_it_is_done_once_a_day,
+}
+
+
+@pytest.mark.parametrize(("plant", "promise"), PLANTED.items(), ids=[plant.__name__ for plant in PLANTED])
+def test_planted_bugs_break_their_promises(long_known, monkeypatch, plant, promise):
+    """Each makes the named test fail, or the next registration."""
+    plant(monkeypatch)
+    with pytest.raises((AssertionError, FileNotFoundError, PipelineError)):
+        promise(long_known)

@@ -13,6 +13,7 @@ from wgtwo_pipeline.lake import history, iceberg
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation
 from wgtwo_pipeline.register import compact as room
+from wgtwo_pipeline.register import dissolve, log
 from wgtwo_pipeline.register.catalogs import open_target
 from wgtwo_pipeline.run import erasing
 
@@ -171,3 +172,30 @@ def test_erase_registers_at_once(tmp_path):
         erasing.follow(store)
     assert iceberg.standing(store, "sms").erased_through == 1
     assert [row["sequence"] for row in rows_of(load(store))] == [2]
+
+
+def stays_as_it_was(patches):
+    """The receipts are not read: entries describe the files as they were."""
+    patches.setattr(log, "replaced", lambda *_: {})
+
+
+def only_plain_files(patches):
+    """A part that stands for a file that was replaced goes on being shown."""
+    patches.setattr(dissolve, "stand_for", lambda *_: {})
+
+
+def leaves_the_parts(patches):
+    """What is dissolved is not shown, and still there."""
+    patches.setattr(dissolve, "sweep", lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    "plant", [stays_as_it_was, only_plain_files, leaves_the_parts], ids=lambda each: each.__name__
+)
+def test_planted_bugs_are_found(lakes, erased, monkeypatch, plant):
+    """Whoever follows no erasure, or only half of it, shows or keeps something of her."""
+    if plant is not stays_as_it_was and not lakes[0].compacted:
+        pytest.skip("concerns parts")
+    plant(monkeypatch)
+    with pytest.raises(AssertionError):
+        test_tables_follow(erased)
