@@ -55,7 +55,7 @@ def test_figures_are_the_service_s_own_counts_through_deaths_of_members(service,
         *("--ack-timeout", "60s"),
     )
     figures = Figures(process)
-    for deaths in range(3):
+    for deaths in range(2):
         before = sandbox.group().get("acked", 0)
         sandbox.set_rate(200)
         wait_until(lambda: sandbox.group().get("acked", 0) > before + 100, what="acks")  # noqa: B023

@@ -9,7 +9,7 @@ It is over 300 lines because how the two versions differ is to be read in one pl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError, Message
@@ -232,11 +232,9 @@ _RESPONSE_V0, _ACK_V0 = _MESSAGES["ResponseV0"], _MESSAGES["AckV0"]
 _RESPONSE_V1, _ACK_V1 = _MESSAGES["ResponseV1"], _MESSAGES["AckV1"]
 
 
-class Envelope(NamedTuple):
-    """What ingest reads of every delivery: the request that acks it, None where nothing names one, and a flag."""
-
-    ack: bytes | None
-    is_redelivered: bool
+Envelope = tuple[bytes | None, bool]
+"""What ingest reads of every delivery: the request that acks it, None where nothing names one, and whether it is
+redelivered. A plain tuple: it is made for each delivery."""
 
 
 def _envelope_v0(payload: bytes) -> Envelope:
@@ -252,10 +250,10 @@ def _envelope_v0(payload: bytes) -> Envelope:
             elif number == 3 and isinstance(value, bytes):
                 inbox = value
     if not inbox and not sequence:
-        return Envelope(None, again)
+        return None, again
     ack = _ACK_V0()  # fields by keyword cost twice as much
     ack.inbox, ack.sequence = inbox, sequence
-    return Envelope(ack.SerializeToString(), again)
+    return ack.SerializeToString(), again
 
 
 def _envelope_v1(payload: bytes) -> Envelope:
@@ -266,7 +264,7 @@ def _envelope_v1(payload: bytes) -> Envelope:
     except DecodeError:
         found = [value for number, value in _walk(payload, (1, 3)) if number == 1]
         value = found[-1] if found and isinstance(found[-1], bytes) else b""
-    return Envelope(_ACK_V1(ack_info={"value": value}).SerializeToString() if value else None, again)
+    return (_ACK_V1(ack_info={"value": value}).SerializeToString() if value else None), again
 
 
 def _walk(payload: bytes, path: tuple[int, ...]) -> Iterable[wire.Field]:
@@ -292,7 +290,7 @@ def envelope(method: Method, payload: bytes) -> Envelope:
 
 def ack_request(method: Method, payload: bytes) -> bytes | None:
     """The request that acks this delivery; None where its bytes name nothing to ack. Never raises."""
-    return envelope(method, payload).ack
+    return envelope(method, payload)[0]
 
 
 def event_micros(version: str, payload: bytes) -> int | None:

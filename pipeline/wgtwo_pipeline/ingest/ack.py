@@ -43,11 +43,11 @@ class Acker:
     def ack(self, group: int, payloads: Sequence[bytes]) -> None:
         """Acks deliveries that ARE durable; returns at once. `group` is the number `Counters.took` gave."""
         found = [api.envelope(self._method, payload) for payload in payloads]
-        requests = [each.ack for each in found if each.ack is not None]
+        requests = [ack for ack, _ in found if ack is not None]
         unackable = len(found) - len(requests)
         if unackable:
             self._counters.add(UNACKABLE, unackable)
-        if redelivered := sum(each.is_redelivered for each in found):
+        if redelivered := sum(again for _, again in found):
             self._counters.add(REDELIVERED, redelivered)
         with self._lock:
             self._groups += 1
