@@ -62,10 +62,20 @@ def test_only_the_columns_asked_for_are_read(lake):
         ({"start": 1, "stop_epoch": 1}, range(10)),
         ({"start": 2, "stop_epoch": 2}, range(10, 30)),
         ({"start": at(8), "stop_epoch": 2}, [8, 9, *range(10, 30)]),
+        ({"start": at(8).isoformat(), "stop_epoch": 2}, [8, 9, *range(10, 30)]),
         ({"start": at(29, day=1), "stop_epoch": 2}, [29]),
         ({"start": at(day=2), "stop_epoch": 2}, []),
     ],
-    ids=["oldest", "new", "the first epoch", "an epoch", "a time", "the newest event", "after all"],
+    ids=[
+        "oldest",
+        "new",
+        "the first epoch",
+        "an epoch",
+        "a time",
+        "its text",
+        "the newest event",
+        "after all",
+    ],
 )
 def test_it_starts_where_it_is_asked_to(lake, options, expected):
     """A time is of events, to the microsecond, wherever they lie in a file; the last epoch is read, too."""
@@ -170,6 +180,7 @@ def test_display_data_show_what_was_asked_for(lake):
         ({"start": True}, "start True is no place to begin"),
         ({"start": datetime(2026, 11, 23)}, r"has no time zone: write datetime\(…, tzinfo=UTC\)"),  # noqa: DTZ001
         ({"stop_epoch": 0}, "stop_epoch 0 is no epoch: the first is 1"),
+        ({"start": "2026-11-23T12:00:00"}, "has no time zone"),
         ({"start": 3, "stop_epoch": 2}, "stop_epoch 2 is before start 3: it is the last epoch that is read"),
         ({"poll_interval": 0}, "poll_interval 0 is no time in seconds: give more than 0"),
         ({"allowed_lag": -1}, "allowed_lag -1 is no time in seconds: give 0 or more"),

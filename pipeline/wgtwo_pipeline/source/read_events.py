@@ -71,14 +71,14 @@ class ReadFromWgtwoEvents(beam.PTransform):
         client_id: str | None = None,
         client_secret_file: str | os.PathLike[str] | None = None,
         scope: str | None = None,
-        journal_start: JournalStart = "new",
+        journal_start: JournalStart | str = "new",
         poll_interval: float = 1.0,
         allowed_lag: float = ALLOWED_LAG_SECONDS,
         s3_endpoint: str | None = None,
         s3_region: str | None = None,
     ) -> None:
         super().__init__()
-        settings.start(journal_start, epochs=False, name="journal_start")
+        journal_start = settings.start(journal_start, epochs=False, name="journal_start")
         location = settings.lake(lake, s3_endpoint, s3_region)
         self.config = _config(
             {

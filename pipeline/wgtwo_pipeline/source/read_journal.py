@@ -196,14 +196,14 @@ class ReadFromWgtwoJournal(beam.PTransform):
         self,
         lake: str | os.PathLike[str],
         *,
-        start: JournalStart = "oldest",
+        start: JournalStart | str = "oldest",
         poll_interval: float = 1.0,
         allowed_lag: float = ALLOWED_LAG_SECONDS,
         s3_endpoint: str | None = None,
         s3_region: str | None = None,
     ) -> None:
         super().__init__()
-        settings.start(start, epochs=False)
+        start = settings.start(start, epochs=False)
         self.source = JournalSource(
             lake=settings.lake(lake, s3_endpoint, s3_region),
             start=start,

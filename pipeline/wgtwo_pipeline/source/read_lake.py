@@ -22,7 +22,7 @@ class _ReadTable(beam.PTransform):
         table: str,
         *,
         columns: Sequence[str] | None = None,
-        start: LakeStart = "oldest",
+        start: LakeStart | str = "oldest",
         stop_epoch: int | None = None,
         poll_interval: float = 10.0,
         allowed_lag: float = ALLOWED_LAG_SECONDS,
@@ -31,7 +31,7 @@ class _ReadTable(beam.PTransform):
         s3_region: str | None = None,
     ) -> None:
         super().__init__()
-        settings.start(start, epochs=True)
+        start = settings.start(start, epochs=True)
         settings.stop_epoch(stop_epoch, start)
         self.source = LakeSource(
             lake=settings.lake(lake, s3_endpoint, s3_region),
@@ -77,9 +77,9 @@ class ReadFromWgtwoLake(_ReadTable):
     `lake`: a folder that all workers share, or `s3://bucket/prefix`; `s3_endpoint` names a server that is compatible
     with S3, `s3_region` overrides boto3's choice. Credentials are found by each worker through boto3's usual chain.
     `columns`: those to read; the others are None. `timestamp` is always there.
-    `start`: "oldest" (default) all that is in the table; "new" what is published from now on; a datetime (with a time
-    zone) the events that took place at or after it; an int that epoch and what follows. It counts only where the
-    runner holds no position, which is the number of the next epoch.
+    `start`: "oldest" (default) all that is in the table; "new" what is published from now on; a datetime or its text,
+    with a time zone: the events that took place at or after it; an int: that epoch and what follows. It counts only
+    where the runner holds no position, which is the number of the next epoch.
     `stop_epoch`: the last epoch to read, which must be committed; the PCollection is bounded then. None: no end.
     `poll_interval`: seconds between looks for a new epoch. `allowed_lag`: seconds that the watermark stays behind
     what the lake is known to have; twice the ack timeout by default.

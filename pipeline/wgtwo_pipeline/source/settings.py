@@ -1,12 +1,13 @@
 """What the transforms were asked for, checked once, before a graph is made of it. Frozen, picklable, no secret."""
 
+import contextlib
 import difflib
 import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, overload
 
 from wgtwo_pipeline.errors import ConfigurationError
 from wgtwo_pipeline.events.tables import Table, catalog, current_descriptors
@@ -115,8 +116,22 @@ def columns(of: Table, names: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def start(value: object, *, epochs: bool, name: str = "start") -> None:
-    """Refuses what names no place to begin; `epochs` says that the number of one does."""
+@overload
+def start(value: object, *, epochs: Literal[True]) -> LakeStart: ...
+
+
+@overload
+def start(value: object, *, epochs: Literal[False], name: str = "start") -> JournalStart: ...
+
+
+def start(value: object, *, epochs: bool, name: str = "start") -> LakeStart:
+    """Where to begin; a time may be a text (`2026-11-23T09:30:00Z`), as a file has it.
+
+    `epochs` says whether the number of one is a place. Raises ConfigurationError for what is none.
+    """
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = datetime.fromisoformat(value)
     forms = "'oldest', 'new', a datetime" + (" or the number of an epoch" if epochs else "")
     if isinstance(value, datetime):
         if value.tzinfo is None:
@@ -126,6 +141,7 @@ def start(value: object, *, epochs: bool, name: str = "start") -> None:
             raise ConfigurationError(f"{name} {value} is no epoch: the first is 1")
     elif value not in ("oldest", "new"):
         raise ConfigurationError(f"{name} {value!r} is no place to begin: give {forms}")
+    return value
 
 
 def stop_epoch(value: int | None, begins: object) -> None:
