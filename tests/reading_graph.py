@@ -2,7 +2,7 @@
 
 Run as a program it is a job of its own: `reading_graph.py OUT LAKE ALLOWED_LAG [--endpoint HOST:PORT] BEAM OPTION…`.
 When a window closes, its start and its events' sequences are appended to `OUT/lake.jsonl` or `OUT/journal.jsonl`;
-each row of the table to `OUT/rows.jsonl`, as it comes.
+the sequence of each event to `OUT/lake-events.jsonl` or `OUT/journal-events.jsonl`, as it comes.
 """
 
 # mypy: disable-error-code="no-untyped-call, untyped-decorator, misc"
@@ -25,6 +25,7 @@ from wgtwo_pipeline.beam import (
 )
 
 WINDOW_SECONDS = 1
+BOTH = ("lake", "journal")
 
 
 def build(pipeline: Any, out: Path, lake: str, allowed_lag: float, endpoint: str | None = None) -> None:
@@ -35,16 +36,17 @@ def build(pipeline: Any, out: Path, lake: str, allowed_lag: float, endpoint: str
         with open(f"{folder}/{name}.jsonl", "a") as file:  # noqa: PTH123 - as cheap as it gets
             file.write(json.dumps(line) + "\n")
 
-    def sequence(row: Any) -> int:
-        return int(row.sequence)
-
     def windows(rows: Any, name: str) -> None:
+        def came(row: Any) -> int:
+            append(f"{name}-events", row.sequence)
+            return int(row.sequence)
+
         def closed(element: tuple[int, Any], window: Any = beam.DoFn.WindowParam) -> None:
             append(name, [int(window.start.micros) // 1_000_000, sorted(element[1])])
 
         _ = (
             rows
-            | f"{name} sequences" >> beam.Map(sequence).with_output_types(int)
+            | f"{name} events" >> beam.Map(came).with_output_types(int)
             | f"{name} windows" >> beam.WindowInto(FixedWindows(WINDOW_SECONDS))
             | f"{name} one key" >> beam.WithKeys(0)
             | f"{name} group" >> beam.GroupByKey()
@@ -54,7 +56,6 @@ def build(pipeline: Any, out: Path, lake: str, allowed_lag: float, endpoint: str
     table = pipeline | ReadFromWgtwoLake(
         lake, "sms", columns=["sequence"], poll_interval=0.5, allowed_lag=allowed_lag
     )
-    _ = table | "rows" >> beam.Map(lambda row: append("rows", row.sequence))
     windows(table, "lake")
     if endpoint:
         deliveries = pipeline | ReadFromWgtwoEvents(
@@ -74,9 +75,9 @@ def closed(out: Path, name: str) -> dict[int, list[list[int]]]:
     return found
 
 
-def rows(out: Path) -> list[int]:
-    """The sequences of the table's rows, as they came."""
-    return [int(line) for line in _lines(out / "rows.jsonl")]
+def events(out: Path, name: str) -> list[int]:
+    """The sequences of the events, as they came."""
+    return [int(line) for line in _lines(out / f"{name}-events.jsonl")]
 
 
 def by_sql(lake: Path) -> dict[int, list[int]]:
@@ -91,7 +92,7 @@ def by_sql(lake: Path) -> dict[int, list[int]]:
 def assert_equal_to_sql(out: Path, lake: Path, at_least: int = 20) -> None:
     """Closed windows are those of SQL, up to the last one: the table's exactly, the journal's with redeliveries."""
     wanted = by_sql(lake)
-    for name in ("lake", "journal"):
+    for name in BOTH:
         found = closed(out, name)
         assert len(found) >= at_least, name
         assert [start for start in sorted(wanted) if start <= max(found)] == sorted(found), name

@@ -13,7 +13,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from cluster import FlinkCluster
 from patience import wait_until
 from processes import Command, Service
-from reading_graph import closed
+from reading_graph import BOTH, closed, events
 
 # The session's first test also waits for downloads, on a machine that has nothing yet.
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(400)]
@@ -43,7 +43,7 @@ def test_windows_close_with_what_sql_says_through_a_kill_of_the_task_manager(
     (job,) = wait_until(lambda: set(flink.jobs()) - before, 60, "the job is there", pause_seconds=0.1)
 
     def at_least(windows: int) -> bool:
-        return min(len(closed(tmp_path, name)) for name in ("lake", "journal")) >= windows
+        return min(len(closed(tmp_path, name)) for name in BOTH) >= windows
 
     def checkpoints() -> int:
         return int(flink.rest(f"/jobs/{job}/checkpoints")["counts"]["completed"])
@@ -51,7 +51,7 @@ def test_windows_close_with_what_sql_says_through_a_kill_of_the_task_manager(
     wait_until(lambda: at_least(5) and checkpoints() > 1, 120, "windows and checkpoints", pause_seconds=0.3)
     flink.kill_task_manager()
     wait_until(lambda: flink.jobs()[job] == "RESTARTING", 60, "the job to notice", pause_seconds=0.1)
-    came = len(reading_graph.rows(tmp_path))
+    came = {name: len(events(tmp_path, name)) for name in BOTH}
     flink.start_task_manager()
     wait_until(lambda: at_least(WINDOWS + 1), 150, "windows after the restart", pause_seconds=0.3)
 
@@ -61,6 +61,7 @@ def test_windows_close_with_what_sql_says_through_a_kill_of_the_task_manager(
     run.send(2)  # publishes what is left
     run.succeeds(60)
     reading_graph.assert_equal_to_sql(tmp_path, lake, WINDOWS)
-    again = reading_graph.rows(tmp_path)[came:]
-    assert first in reading_graph.rows(tmp_path)[:came]
-    assert first not in again, "it went on at the position of the checkpoint, not at the start"
+    for name in BOTH:
+        assert first in events(tmp_path, name)[: came[name]]
+        again = events(tmp_path, name)[came[name] :]
+        assert first not in again, f"{name}: it went on at the position of the checkpoint, not at the start"

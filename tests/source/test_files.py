@@ -55,6 +55,19 @@ def test_rows_come_in_order_in_bounded_batches(store, monkeypatch):
     assert read(store, key) == [[0, 1, 2], [3, 4], [5, 6, 7], [8, 9]]
 
 
+def test_a_row_group_is_read_once(store, monkeypatch):
+    """Its statistics say that it is passed, also where its last row's time is the largest of the group."""
+    real, numbers = pq.ParquetFile.read_row_group, []
+    monkeypatch.setattr(
+        pq.ParquetFile,
+        "read_row_group",
+        lambda parquet, number, **how: numbers.append(number) or real(parquet, number, **how),
+    )
+    key = published(store, *(sms(n, at(n)) for n in range(12)), row_group_rows=4)
+    assert flat(read(store, key)) == list(range(12))
+    assert numbers == [0, 1, 2]
+
+
 @pytest.mark.parametrize("gone", [{0}, {3, 4}, {5}, {4, 5, 6}, {9}, set(range(5, 10)), set(range(10))])
 def test_a_file_that_is_replaced_while_it_is_read_is_read_on_without_what_was_erased(store, gone):
     """What was emitted does not come again, what is left is not lost, what was erased does not come any more."""

@@ -12,7 +12,7 @@ import lakes
 import pytest
 import reading_graph
 from patience import wait_until
-from reading_graph import closed
+from reading_graph import BOTH, closed
 from servers import tool
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
@@ -58,7 +58,7 @@ def test_windows_close_with_what_sql_says_while_the_graph_subscribes_as_well(
             lakes.publish(store)
             published_at = time.monotonic()
         assert process.poll() is None, (tmp_path / "graph.log").read_text()[-5000:]
-        return min(len(closed(tmp_path, name)) for name in ("lake", "journal")) > WINDOWS
+        return min(len(closed(tmp_path, name)) for name in BOTH) > WINDOWS
 
     wait_until(
         enough, 200, "windows close", lambda: (tmp_path / "graph.log").read_text()[-5000:], pause_seconds=0.2
@@ -67,5 +67,5 @@ def test_windows_close_with_what_sql_says_while_the_graph_subscribes_as_well(
     lakes.publish(store)
     assert sandbox.group()["acked"] > 0
     reading_graph.assert_equal_to_sql(tmp_path, Path(store.location.url), WINDOWS)
-    came = reading_graph.rows(tmp_path)
+    came = reading_graph.events(tmp_path, "lake")
     assert len(came) == len(set(came)), "no row twice"

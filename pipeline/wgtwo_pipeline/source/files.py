@@ -12,6 +12,7 @@ from typing import Any, Final
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 
@@ -56,16 +57,25 @@ def _next(
     """The rows of the first row group that has some behind an identity, and whether it is the last."""
     with open_parquet(store, key) as parquet:
         there = parquet.schema_arrow.names
-        time = there.index("timestamp")
+        identity = [there.index(name) for name in table.identity]
         for group in range(parquet.num_row_groups):
-            times = parquet.metadata.row_group(group).column(time).statistics
-            if behind is not None and times is not None and times.max < behind[0]:
+            if behind is not None and _is_passed(parquet.metadata.row_group(group), identity, behind):
                 continue
             rows = parquet.read_row_group(group, columns=[name for name in schema.names if name in there])
             rows = _behind(_in_types(rows, schema), table, behind)
             if len(rows):
                 return rows, group == parquet.num_row_groups - 1
         return schema.empty_table(), True
+
+
+def _is_passed(group: pq.RowGroupMetaData, identity: Sequence[int], behind: Identity) -> bool:
+    """Whether its statistics say that no row of it lies behind an identity, without reading it."""
+    times, others = (group.column(column).statistics for column in identity)
+    if times is None or times.max > behind[0]:
+        return False
+    # Of texts a maximum may be cut short; the sequence of the last row is nearly always the largest of its group.
+    is_number = others is not None and isinstance(others.max, int)
+    return bool(times.max < behind[0] or (is_number and others.max <= behind[1]))
 
 
 def _in_types(rows: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -95,13 +105,12 @@ class _FileDoFn(beam.DoFn):
     def __init__(self, source: LakeSource) -> None:
         self._source = source
 
-    def _batches(self, file: TableFile) -> Iterator[tuple[list[int], pa.RecordBatch]]:
-        """Batches, each with its rows' times in microseconds."""
+    def _batches(self, file: TableFile) -> Iterator[pa.RecordBatch]:
         source = self._source
         table = catalog(current_descriptors())[source.table]
         for batch in batches(open_store(source.lake), file.key, table, source.columns, source.since):
             count("rows", len(batch))
-            yield batch.column("timestamp").cast(pa.int64()).to_pylist(), batch
+            yield batch
 
 
 class Batches(_FileDoFn):
@@ -109,8 +118,9 @@ class Batches(_FileDoFn):
 
     def process(self, file: TableFile) -> Iterator[TimestampedValue]:
         """In order, of at most BATCH_ROWS rows."""
-        for times, batch in self._batches(file):
-            yield TimestampedValue(batch.select(list(self._source.columns)), Timestamp(micros=times[0]))
+        for batch in self._batches(file):
+            (oldest,) = _values(batch.column("timestamp").slice(0, 1))
+            yield TimestampedValue(batch.select(list(self._source.columns)), oldest)
 
 
 class Rows(_FileDoFn):
@@ -119,9 +129,9 @@ class Rows(_FileDoFn):
     def process(self, file: TableFile) -> Iterator[TimestampedValue]:
         """In order."""
         make = ROW_TYPES[self._source.table]
-        for times, batch in self._batches(file):
-            for at, row in zip(times, as_rows(batch, make, self._source.columns), strict=True):
-                yield TimestampedValue(row, Timestamp(micros=at))
+        for batch in self._batches(file):
+            for row in as_rows(batch, make, self._source.columns):
+                yield TimestampedValue(row, row[0])  # `timestamp` is the first field of every table
 
 
 def as_rows(
