@@ -139,6 +139,7 @@ def whenever_it_was(patches):
         return original(self, text, kind, dict.fromkeys(of, 2**62))
 
     patches.setattr(Subjects, "until", until)
+    patches.setattr(Subjects, "latest_us", 2**62)
 
 
 def others_too(patches):
