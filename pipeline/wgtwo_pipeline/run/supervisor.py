@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from wgtwo_pipeline import extras
 from wgtwo_pipeline.errors import ConfigurationError, PipelineError
@@ -26,8 +27,9 @@ from wgtwo_pipeline.run.figures import Figures
 from wgtwo_pipeline.run.progress import Progress, total
 from wgtwo_pipeline.sandbox.options import SandboxSettings
 from wgtwo_pipeline.service.settings import Service
-from wgtwo_pipeline.watch.lake import LakeWatch
-from wgtwo_pipeline.watch.server import Watch
+
+if TYPE_CHECKING:
+    from wgtwo_pipeline.watch.server import Watch
 
 _LOG = logging.getLogger(__name__)
 
@@ -180,6 +182,9 @@ class Supervisor:
         """Shows figures and probes where `--metrics-address` says; ConfigurationError if it cannot."""
         if self._config.metrics_address is None:
             return
+        from wgtwo_pipeline.watch.lake import LakeWatch  # most runs show nothing, and start sooner without
+        from wgtwo_pipeline.watch.server import Watch
+
         lake = LakeWatch(open_store(self._config.lake), erases=self._config.erasing.every_seconds is not None)
         self._watch = Watch(self._config.metrics_address, self._figures, lake)
 
