@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ OURS = [sys.executable, "-m", "wgtwo_pipeline"]
 KEYS = {"AWS_ACCESS_KEY_ID": "sizing", "AWS_SECRET_ACCESS_KEY": "sizing-secret"}
 DOLLARS = {"PUT": 0.005 / 1000, "LIST": 0.005 / 1000, "GET": 0.0004 / 1000}
 """S3 Standard, us-east-1, a request; deletes are free."""
+RATES = ((1, 50), (10, 50), (100, 50), (1_000, 50), (1_000, 200))
+"""Events/s, and how many may be in flight."""
 
 
 def free_port() -> int:
@@ -109,9 +111,21 @@ def operation(line: str) -> str | None:
     return next((kind for verb, kind in kinds.items() if found[1].startswith(verb)), "PUT")
 
 
-def s3_requests(seconds: int) -> None:
-    print("\n| events/s | in | PUT | GET | LIST | DELETE | dollars a day |\n|---|---|---|---|---|---|---|")
-    for rate in (1, 10, 100, 1_000):
+def dollars_a_day(name: str, counts: collections.Counter[str], seconds: int) -> float:
+    """What a day of it costs: ingest puts for as long as events come; publish reads each segment, and else is by run.
+
+    The listings of ingest are those of its start.
+    """
+    a_day = (
+        {"PUT": 86_400 / seconds} if name == "ingest" else {"GET": 86_400 / seconds, "PUT": 96, "LIST": 96}
+    )
+    return sum(counts[kind] * DOLLARS[kind] * times for kind, times in a_day.items())
+
+
+def s3_requests(seconds: int, rates: Sequence[tuple[int, int]] = RATES) -> None:
+    print("\n| events/s | in flight | in | PUT | GET | LIST | DELETE | dollars a day |")
+    print("|---|---|---|---|---|---|---|---|")
+    for rate, in_flight in rates:
         with tempfile.TemporaryDirectory() as folder:
             port, log = free_port(), Path(folder) / "access.log"
             (Path(folder) / "data" / "lake").mkdir(parents=True)
@@ -150,7 +164,7 @@ def s3_requests(seconds: int) -> None:
                 source = ["--endpoint", f"127.0.0.1:{event_port}", "--plaintext", "--start", "new"]
                 environment = {**os.environ, **KEYS}
                 commands = {
-                    "ingest": [*source, "--for", f"{seconds}s"],
+                    "ingest": [*source, "--max-in-flight", str(in_flight), "--for", f"{seconds}s"],
                     "publish": ["--journal-retention", "0s"],
                 }
                 for name, options in commands.items():
@@ -158,11 +172,10 @@ def s3_requests(seconds: int) -> None:
                     subprocess.run([*OURS, name, *lake, *options], check=True, env=environment)
                     lines = log.read_text().splitlines()[before:]
                     counts = collections.Counter(filter(None, map(operation, lines)))
-                    runs = 86_400 / seconds if name == "ingest" else 96  # a quarter of an hour each
-                    dollars = sum(counts[each] * DOLLARS.get(each, 0.0) for each in counts) * runs
+                    dollars = dollars_a_day(name, counts, seconds)
                     shown = " | ".join(f"{counts[each]:,}" for each in ("PUT", "GET", "LIST", "DELETE"))
                     what = f"{seconds} s of ingest" if name == "ingest" else "one publish of these"
-                    print(f"| {rate:,} | {what} | {shown} | {dollars:.2f} |", flush=True)
+                    print(f"| {rate:,} | {in_flight} | {what} | {shown} | {dollars:.2f} |", flush=True)
 
 
 def bytes_an_event(count: int) -> None:
