@@ -207,12 +207,15 @@ def test_a_slow_answer_is_late(both, serve, release):
 
 
 def test_the_server_knows_the_deadline(open_caller, serve):
-    """The service is told how long anyone waits, so that it need not work for nobody."""
+    """The service is told how long anyone waits, so that it need not work for nobody.
+
+    Within a tenth, either way: grpcio's server reckons by a wall clock, which was seen to be stepped by ten seconds.
+    """
     left = []
     server = serve()
     server.call = lambda request, context: left.append(context.time_remaining()) or b""
     open_caller(server.target).call_many(CALL, [b"x"], 10 * PATIENCE_SECONDS, None)
-    assert 9 * PATIENCE_SECONDS < left[0] <= 10 * PATIENCE_SECONDS
+    assert 9 * PATIENCE_SECONDS < left[0] < 11 * PATIENCE_SECONDS
 
 
 def test_waiting_costs_no_cpu(open_caller, serve, release):
