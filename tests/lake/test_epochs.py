@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from memory_store import MemoryStore
 from patience import PATIENCE_SECONDS
 from wgtwo_pipeline.errors import CorruptError
-from wgtwo_pipeline.lake import epochs, history, journal, retained
+from wgtwo_pipeline.lake import checkpoint, epochs, history, journal, retained
 from wgtwo_pipeline.lake.epochs import Enough, Limits
 from wgtwo_pipeline.lake.journal import SegmentName, Source
 from wgtwo_pipeline.lake.manifest import (
@@ -481,6 +481,38 @@ def test_retained_copies_expire_by_age_and_only_of_committed_epochs(store):
     store.overwrite(fresh, b"")
     epochs.expire(store, history.load(store), timedelta(days=1))
     assert store.keys(retained.ROOT) == [fresh, of_open, strange]
+
+
+def test_a_copy_that_comes_again_when_it_has_expired_goes_again(store, monkeypatch):
+    """A publisher that slept for longer than copies are kept brings back what was erased meanwhile: not for long."""
+    put(store, 1)
+    publish(store)
+    committed = history.load(store)
+    late = f"{retained.ROOT}0000000001-0000.arrow"
+    store.overwrite(late, b"")
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + timedelta(days=2)
+
+    monkeypatch.setattr(epochs, "datetime", Later)
+    store.overwrite(late, b"", Later.now(UTC))
+    epochs.expire(store, committed, timedelta(days=1))
+    assert store.keys(retained.ROOT) == []
+
+
+def test_a_copy_of_an_epoch_that_cannot_be_read_expires_by_its_own_age(store):
+    """Nothing that is damaged keeps an epoch from being finished."""
+    put(store, 1)
+    publish(store)
+    checkpoint.write(store, history.load(store).base, history.load(store).manifests)
+    store.overwrite(manifest_key(1), b"{")
+    old, fresh = (f"{retained.ROOT}0000000001-{n:04d}.arrow" for n in (0, 1))
+    store.overwrite(old, b"", datetime.now(UTC) - timedelta(days=9))
+    store.overwrite(fresh, b"")
+    epochs.expire(store, history.load(store), timedelta(days=1))
+    assert store.keys(retained.ROOT) == [fresh]
 
 
 def test_descriptors_are_kept_by_their_content(store):

@@ -123,6 +123,11 @@ def expire_at_once(patches):
     patches.setattr(epochs, "expire", lambda store, past, _: original(store, past, timedelta()))
 
 
+def take_late_for_young(patches):
+    """A copy is as old as its object: also one that a zombie brings back when it has expired."""
+    patches.setattr(retained, "_is_over", lambda *_: False)
+
+
 def checkpoint_misses_a_file(patches):
     original = checkpoint.files_of
     patches.setattr(checkpoint, "files_of", lambda manifests: original(manifests)[1:])

@@ -146,6 +146,14 @@ MUTANTS = (
     ),
     Mutant("epochs", "expires without regard to retention", epochs.expire_at_once, QUIET),
     Mutant(
+        "epochs",
+        "takes a late copy for young",
+        epochs.take_late_for_young,
+        FORGIVEN,
+        "freeze",
+        "put retained/",
+    ),
+    Mutant(
         "retained",
         "takes deleted segments for lost ones",
         epochs.read_without_asking,

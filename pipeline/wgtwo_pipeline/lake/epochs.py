@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import heapq
 import logging
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -274,18 +273,9 @@ def retire(store: Store, past: history.History) -> None:
 
 
 def expire(store: Store, past: history.History, retention: timedelta) -> None:
-    """Deletes retained copies older than `retention`, of committed epochs only; writes a checkpoint when due.
-
-    A copy that is older than one that is deleted goes with it, also when it was rewritten since.
-    """
-    horizon = datetime.now(UTC) - retention
-    copies = [
-        (epoch, info)
-        for info in store.list(retained.ROOT)
-        if (epoch := retained.epoch_of(info.key) or math.inf) <= past.committed
-    ]
-    last = max((epoch for epoch, info in copies if info.modified < horizon), default=0)
-    store.delete([info.key for epoch, info in copies if epoch < last or info.modified < horizon])
+    """Deletes retained copies older than `retention`, of committed epochs only; writes a checkpoint when due."""
+    now = datetime.now(UTC)
+    retained.expire(store, past, now - retention)
     if past.committed - past.base.epoch >= CHECKPOINT_EVERY_EPOCHS:
         checkpoint.write(store, past.base, past.manifests)
-        checkpoint.expire(store, datetime.now(UTC) - CHECKPOINTS_KEPT)
+        checkpoint.expire(store, now - CHECKPOINTS_KEPT)

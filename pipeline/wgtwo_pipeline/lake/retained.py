@@ -4,19 +4,21 @@ Whoever reads the group again, or at the same time, gets what that object says: 
 damaged, lost or restored in between, or where another version of a library encodes the same otherwise.
 """
 
+import contextlib
 import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 
 import pyarrow as pa
 
-from wgtwo_pipeline.errors import AlreadyExistsError, LakeError, NotFoundError
+from wgtwo_pipeline.errors import AlreadyExistsError, CorruptError, LakeError, NotFoundError
 from wgtwo_pipeline.events.decode import Decoded
 from wgtwo_pipeline.events.forget import Suppressed
-from wgtwo_pipeline.lake import journal
-from wgtwo_pipeline.lake.manifest import SegmentRef, Unreadable, manifest_key
+from wgtwo_pipeline.lake import history, journal
+from wgtwo_pipeline.lake.manifest import Manifest, SegmentRef, Unreadable, manifest_key
 from wgtwo_pipeline.lake.store import Store
 
 ROOT = "retained/"
@@ -125,6 +127,35 @@ def retain(
         clean = Suppressed(contents.deliveries)
     copy = SegmentRef(key, len(contents.deliveries), len(data))
     return Retained(copy, contents, Account.from_note(contents.note), clean.decoded)
+
+
+def expire(store: Store, past: history.History, horizon: datetime) -> None:
+    """Deletes the copies of committed epochs that are older than the horizon.
+
+    One that is older than one that is deleted goes with it, also when it was rewritten since. So does one of an epoch
+    that was committed so long ago, however new it is: a publisher that slept over all that has written it again, with
+    what was erased meanwhile.
+    """
+    found = ((epoch_of(info.key), info) for info in store.list(ROOT))
+    copies = [(epoch, info) for epoch, info in found if epoch and epoch <= past.committed]
+    last = max((epoch for epoch, info in copies if info.modified < horizon), default=0)
+    over = 0
+    for epoch in sorted({epoch for epoch, _ in copies}):
+        if not _is_over(store, past, epoch, horizon):
+            break
+        over = epoch
+    store.delete(
+        [info.key for epoch, info in copies if epoch < last or epoch <= over or info.modified < horizon]
+    )
+
+
+def _is_over(store: Store, past: history.History, epoch: int, horizon: datetime) -> bool:
+    """Whether an epoch was committed before the horizon; where that cannot be read, a copy's own age counts."""
+    known = next((each for each in past.manifests if each.epoch == epoch), None)
+    with contextlib.suppress(NotFoundError, CorruptError):
+        key = manifest_key(epoch)
+        return (known or Manifest.from_bytes(key, store.read(key))).committed_at < horizon
+    return False
 
 
 def key_of(epoch: int, number: int) -> str:
