@@ -17,7 +17,7 @@ from wgtwo_pipeline import Lake
 from wgtwo_pipeline.errors import ConfigurationError, LakeError, PipelineError
 from wgtwo_pipeline.events.tables import catalog, current_descriptors
 
-MOVES = ("at", "lag_seconds")
+MOVES = ("at", "lag_seconds", "lost_in_seconds")
 """What differs between two looks at the same lake."""
 
 
