@@ -59,7 +59,7 @@ DESCRIBED = [
     ("json", {"status", "audit", "erase", "check"}, "false"),
     ("offline", {"check"}, "false"),
     ("metrics-address", INGEST | {"serve"}, None),
-    ("metrics-file", {"publish", "audit", "erase"}, None),
+    ("metrics-file", {"publish", "audit", "erase", "register"}, None),
     ("watch", {"status"}, "false"),
     ("detach", {"ingest"}, "false"),
     ("log-format", ALL, "text"),

@@ -12,7 +12,7 @@ from wgtwo_pipeline.audit.settings import Auditing
 from wgtwo_pipeline.errors import ConfigurationError, LakeError
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation
-from wgtwo_pipeline.run.outcomes import left_in
+from wgtwo_pipeline.metrics.outcomes import left_in
 
 
 def figures(file):

@@ -69,7 +69,7 @@ class Prometheus:
 def test_alerts_fire_and_panels_show(service, run, tmp_path):
     """LakeWritesFail and AcksLate without a lake, HistoryRunsOut without the service; what is well is silent."""
     sandbox = service("--rate", 40, "--malform", 0.05)
-    options = ("--publish-every", "2s", "--ack-timeout", "4s", "--history", "30s")
+    options = ("--publish-every", "2s", "--ack-timeout", "4s", "--history", "60s")
     process = run(sandbox, *options, "--metrics-address", "127.0.0.1:0")
     target = process.says(r"figures and probes at http://([^/]+)/")[1]
     with contextlib.closing(Prometheus(tmp_path, target)) as prometheus:

@@ -43,6 +43,18 @@ def test_register_and_status(folder, capsys):
     assert main(["audit", "--lake", str(folder)]) == 0
 
 
+def test_register_leaves_figures(folder, tmp_path):
+    """When it last succeeded, and how often; after a failure as well."""
+    lakes.lake_of_two_days(open_store(LakeLocation(str(folder))))
+    file = tmp_path / "register.prom"
+    assert main(["register", "--lake", str(folder), "--metrics-file", str(file)]) == 0
+    assert main(["register", "--lake", str(folder), "--catalog", "nowhere", "--metrics-file", str(file)]) == 1
+    text = file.read_text()
+    for outcome in ("done", "failed"):
+        assert f'wgtwo_register_registrations_total{{outcome="{outcome}"}} 1.0' in text
+    assert "wgtwo_register_last_success_timestamp_seconds 1" in text
+
+
 def test_a_lake_that_is_not_there(tmp_path, capsys):
     """Nothing is created: the folder may be a disk that is not mounted."""
     assert main(["register", "--lake", str(tmp_path / "nowhere")]) == 1

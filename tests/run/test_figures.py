@@ -7,10 +7,10 @@ import pytest
 from typed import gather
 from wgtwo_pipeline.cli.build import build
 from wgtwo_pipeline.ingest.counters import Counters
+from wgtwo_pipeline.metrics.outcomes import Outcomes
 from wgtwo_pipeline.metrics.samples import Buckets, Samples
 from wgtwo_pipeline.run import figures as figures_module
 from wgtwo_pipeline.run.figures import Figures
-from wgtwo_pipeline.run.outcomes import Outcomes
 
 OF_MEMBER = {"subscription": "v0.a", "member": "member-0"}
 

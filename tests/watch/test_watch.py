@@ -249,7 +249,7 @@ def test_a_lake_that_cannot_be_looked_at_is_said_and_looked_at_again(store, capl
     """What was seen stays; a log line says why; when it is back, it is seen again."""
     lakes.lake_of_two_days(store)
     counting = CountingStore(store)
-    lake = LakeWatch(counting, every_seconds=0.05)
+    lake = LakeWatch(counting, every_seconds=0.5)
     with contextlib.closing(lake):
         wait_until(lambda: lake.seen, what="the first look")
 

@@ -14,4 +14,4 @@ def build_registering(settings: Settings) -> Registering:
             f"{settings.origin('compact')} works in the lake's own catalog only: let an engine of "
             f"{settings.origin('catalog')} {catalog} compact there"
         )
-    return Registering(lake_of(settings), catalog, compact)
+    return Registering(lake_of(settings), catalog, compact, settings["metrics-file"])

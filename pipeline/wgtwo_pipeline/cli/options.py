@@ -233,7 +233,7 @@ SECTIONS: Final = (
         Option("metrics-address", ("run", "ingest", "serve"), "address", None,
                "serve /metrics for Prometheus, /livez, /readyz, /status and a page there, such as 127.0.0.1:9464, "
                "where the command serve does so by itself"),
-        Option("metrics-file", ("publish", "audit", "erase"), "path", None,
+        Option("metrics-file", ("publish", "audit", "erase", "register"), "path", None,
                "leave figures in this file for node exporter's textfile collector, such as /var/lib/…/publish.prom"),
     )),
     *(Section(title, tuple(

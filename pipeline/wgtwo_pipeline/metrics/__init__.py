@@ -1,6 +1,6 @@
 """The figures that the outside sees: which there are, and how they are written for Prometheus.
 
 Promise: a figure that is not in the table cannot be shown; labels have bounded values and never name anybody.
-Open first: `table.py` (every metric, once), then `samples.py` (values of them), `textfile.py` (for jobs that end).
-May import: errors, logs.
+Open first: `table.py` (every metric, once), then `samples.py` (values), `outcomes.py` and `textfile.py` (of jobs).
+May import: machine, errors, logs.
 """

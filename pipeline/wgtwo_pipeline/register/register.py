@@ -24,6 +24,7 @@ from wgtwo_pipeline.lake.iceberg import location
 from wgtwo_pipeline.lake.layout import QUARANTINE
 from wgtwo_pipeline.lake.open import open_to_read
 from wgtwo_pipeline.lake.store import Store
+from wgtwo_pipeline.metrics.outcomes import left_in
 from wgtwo_pipeline.register import compact, dissolve, log, tables
 from wgtwo_pipeline.register.catalogs import Target, open_target, telling
 from wgtwo_pipeline.register.expire import expire
@@ -48,14 +49,18 @@ class Registered:
 
 def register(registering: Registering) -> int:
     """Brings every table up to the log; prints what was done. Blocks. Raises LakeError or CatalogError."""
-    store = open_to_read(registering.lake)
-    store.check()
-    target, past = open_target(registering.catalog, store), history.load(store)
-    done = bring_up(store, target, past)
-    _LOG.info("registered %d files; %d tables show the epochs up to %d", done.files, done.tables, done.epoch)
-    if registering.compact:
-        days = sum(compact.compact(store, target, past, name, datetime.now(UTC)) for name in _names(past))
-        _LOG.info("compacted %d days of tables", days)
+    with left_in(registering.metrics_file, "register") as outcomes:
+        store = open_to_read(registering.lake)
+        store.check()
+        target, past = open_target(registering.catalog, store), history.load(store)
+        done = bring_up(store, target, past)
+        outcomes.did()
+        _LOG.info(
+            "registered %d files; %d tables show the epochs up to %d", done.files, done.tables, done.epoch
+        )
+        if registering.compact:
+            days = sum(compact.compact(store, target, past, name, datetime.now(UTC)) for name in _names(past))
+            _LOG.info("compacted %d days of tables", days)
     return 0
 
 

@@ -16,3 +16,5 @@ class Registering:
     lake: LakeLocation
     catalog: str = LAKE
     compact: bool = False
+    metrics_file: str | None = None
+    """Where to leave figures."""

@@ -20,10 +20,10 @@ from wgtwo_pipeline.lake.open import open_store, open_to_read
 from wgtwo_pipeline.lake.receipts import Receipt
 from wgtwo_pipeline.lake.store import Store
 from wgtwo_pipeline.machine import at_home
+from wgtwo_pipeline.metrics.outcomes import Outcomes, left_in
 from wgtwo_pipeline.register.settings import LAKE
 from wgtwo_pipeline.run import jobs
 from wgtwo_pipeline.run.config import Asked, Config
-from wgtwo_pipeline.run.outcomes import Outcomes, left_in
 
 _LOG = logging.getLogger(__name__)
 

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from wgtwo_pipeline import extras
 from wgtwo_pipeline.errors import ConfigurationError, PipelineError
 from wgtwo_pipeline.lake.open import open_store, open_to_write
-from wgtwo_pipeline.run import cluster, outcomes, runners, works
+from wgtwo_pipeline.metrics import outcomes
+from wgtwo_pipeline.run import cluster, runners, works
 from wgtwo_pipeline.run.children import Child
 from wgtwo_pipeline.run.conditions import Conditions
 from wgtwo_pipeline.run.config import Config

@@ -7,9 +7,9 @@ from typing import Any
 from wgtwo_pipeline.errors import JobError, LakeError, PipelineError
 from wgtwo_pipeline.lake import history
 from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.metrics.outcomes import Outcomes
 from wgtwo_pipeline.run.children import Lifeline
 from wgtwo_pipeline.run.config import Config
-from wgtwo_pipeline.run.outcomes import Outcomes
 from wgtwo_pipeline.sandbox.options import SandboxSettings
 from wgtwo_pipeline.service.settings import Service
 
