@@ -248,7 +248,7 @@ class _Flag(Kind, click.types.BoolParamType):
 _KINDS: Final = (
     Kind("address", "HOST:PORT", _address),
     Kind("choice", "", _text),
-    Kind("country", "CODE", _country, (int,), 'in quotation marks, such as "47"'),
+    Kind("country", "CODE", _country, (int, float), 'in quotation marks, such as "47"'),
     Kind("duration", "DURATION", parse_duration, (), 'in quotation marks, such as "30s"'),
     Kind("every", "DURATION|never", _every, (), 'in quotation marks, such as "24h" or "never"'),
     Kind("endpoint", "HOST:PORT", _endpoint),
