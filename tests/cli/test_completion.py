@@ -34,7 +34,7 @@ ASK = {
 
 def offered(shell, *words, exported=""):
     """What the shell would put in the place of the last word."""
-    assert shutil.which(shell), f"{shell} is not installed: .ci/shells.sh installs it"
+    assert shutil.which(shell), f"{shell} is not installed: .ci/debian.sh installs it"
     options = {"bash": ["--norc", "-c"], "zsh": ["-f", "-c"], "fish": ["--no-config", "-c"]}[shell]
     lead = [] if shell == "fish" else [shell]
     ended = subprocess.run(

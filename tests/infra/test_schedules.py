@@ -70,7 +70,7 @@ def test_a_stop_has_the_time_that_a_drain_needs():
 def test_systemd_finds_nothing_wrong(tmp_path):
     """`systemd-analyze verify` of all units together; and hardly anything that a unit does not need is left open."""
     analyze = shutil.which("systemd-analyze")
-    assert analyze, "install systemd: .ci/cluster.sh does"
+    assert analyze, "install systemd: .ci/debian.sh does"
     for unit in UNITS:
         text = unit.read_text().replace(INSTALLED, str(Path(sys.executable).with_name("wgtwo-pipeline")))
         (tmp_path / unit.name).write_text(text)

@@ -89,7 +89,7 @@ def test_the_dashboard_is_what_its_program_writes():
 def test_the_rules_do_what_they_say():
     """promtool's own rule tests: each alert fires when it should, and a healthy pipeline raises none."""
     program = shutil.which("promtool")
-    assert program, "promtool is missing: .ci/prometheus.sh installs it"
+    assert program, "promtool is missing: .ci/debian.sh installs it"
     for command in (["check", "rules", "alerts.yaml"], ["test", "rules", "alerts_test.yaml"]):
         ended = subprocess.run(
             [program, *command], cwd=ALERTS.parent, capture_output=True, text=True, timeout=120, check=False

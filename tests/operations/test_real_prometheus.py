@@ -33,7 +33,7 @@ def shortened():
 class Prometheus:
     def __init__(self, folder, target):
         program = shutil.which("prometheus")
-        assert program, "prometheus is missing: .ci/prometheus.sh installs it"
+        assert program, "prometheus is missing: .ci/debian.sh installs it"
         (folder / "alerts.yaml").write_text(shortened())
         jobs = [{"job_name": "run", "static_configs": [{"targets": [target]}]}]
         times = {"scrape_interval": "1s", "evaluation_interval": "1s"}

@@ -142,4 +142,4 @@ def checkpoint_forgets_the_last_one(patches):
 
 def read_without_asking(patches):
     """Segments that a faster publisher has deleted count as lost."""
-    patches.setattr(retained, "_is_committed", lambda *_: False)
+    patches.setattr(history, "is_committed", lambda *_: False)

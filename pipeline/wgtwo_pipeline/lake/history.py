@@ -177,6 +177,15 @@ def before(store: Store, epoch: int) -> History | None:
     return past if past.committed < epoch else None
 
 
+def is_committed(store: Store, epoch: int) -> bool:
+    """Whether its manifest is there: one read, of nothing else."""
+    try:
+        store.read(manifest_key(epoch))
+    except NotFoundError:
+        return False
+    return True
+
+
 @lru_cache(maxsize=2)
 def _load_newer(store: Store, _at_least: int) -> History:
     return load(store)

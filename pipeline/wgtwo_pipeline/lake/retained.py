@@ -102,7 +102,7 @@ def retain(
     """
     unreadable: list[Unreadable] = []
     whole = list(_read(store, segments, unreadable))
-    if unreadable and _is_committed(store, epoch):
+    if unreadable and history.is_committed(store, epoch):
         return None
     first = journal.SegmentName.parse(segments[0].key)
     source = whole[0].source if whole else journal.Source(first.subscription, "", "")
@@ -120,7 +120,7 @@ def retain(
         try:
             data = bytes(store.read(key))
         except NotFoundError:
-            if _is_committed(store, epoch):
+            if history.is_committed(store, epoch):
                 return None
             raise LakeError(f"{key} was deleted before its epoch was committed: publish again") from None
         contents = journal.decode(key, memoryview(data))
@@ -180,14 +180,6 @@ def epoch_of(key: str) -> int | None:
     """The epoch of a retained copy; None for an object that is none."""
     found = re.fullmatch(rf"{ROOT}(\d+)-\d+\.arrow", key)
     return int(found[1]) if found else None
-
-
-def _is_committed(store: Store, epoch: int) -> bool:
-    try:
-        store.read(manifest_key(epoch))
-    except NotFoundError:
-        return False
-    return True
 
 
 def _read(

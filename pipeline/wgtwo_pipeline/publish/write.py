@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from wgtwo_pipeline.errors import AlreadyExistsError, CorruptError, NotFoundError
+from wgtwo_pipeline.errors import AlreadyExistsError, CorruptError
+from wgtwo_pipeline.lake import history
 from wgtwo_pipeline.lake.layout import QUARANTINE, FilePath
-from wgtwo_pipeline.lake.manifest import Parameters, TableFile, manifest_key
+from wgtwo_pipeline.lake.manifest import Parameters, TableFile
 from wgtwo_pipeline.lake.parquet import encode, is_text
 from wgtwo_pipeline.lake.store import Store
 
@@ -99,17 +100,9 @@ def _existing(store: Store, key: str, rows: pa.Table, epoch: int) -> memoryview:
         same = pq.read_table(pa.BufferReader(data), partitioning=None).equals(rows)
     except pa.ArrowInvalid:
         same = False
-    if not same and not _is_committed(store, epoch):
+    if not same and not history.is_committed(store, epoch):
         raise CorruptError(
             f"{key} exists with other rows than its epoch has: something else wrote or changed it; "
             "move it out of the lake and publish again"
         )
     return data
-
-
-def _is_committed(store: Store, epoch: int) -> bool:
-    try:
-        store.read(manifest_key(epoch))
-    except NotFoundError:
-        return False
-    return True

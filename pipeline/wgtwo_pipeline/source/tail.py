@@ -120,7 +120,7 @@ def _unbroken(
         newest[name.writer] = name.counter
     if is_broken and any(name.rows for name, _ in new):
         again = _new(position, history.backlog(store, past))
-        if _is_committed(store, position.epoch + 1):
+        if history.is_committed(store, position.epoch + 1):
             return None
         new = [(name, info) for name, info in again if name.counter <= newest.get(name.writer, 0)]
     return [info for name, info in new if name.rows]
@@ -225,14 +225,6 @@ def begin(store: Store, start: JournalStart) -> Position:
             range(1, past.committed + 1), start, key=lambda n: _manifest(store, n).committed_at
         )
     )
-
-
-def _is_committed(store: Store, epoch: int) -> bool:
-    try:
-        store.read(manifest_key(epoch))
-    except NotFoundError:
-        return False
-    return True
 
 
 def _name(info: ObjectInfo) -> SegmentName:

@@ -14,7 +14,7 @@ from servers import free_port, wait_for_port
 def program(name: str) -> str:
     found = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin")
     if found is None:
-        pytest.fail(f"{name} is missing: run .ci/proxies.sh")
+        pytest.fail(f"{name} is missing: run .ci/debian.sh")
     return found
 
 
