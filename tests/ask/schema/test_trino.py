@@ -30,7 +30,7 @@ def as_trino_says(value, kind):
 
 
 @pytest.mark.heavy
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)  # the first time it is fetched, 0.8 GB
 def test_trino_runs_it(schema, tmp_path, monkeypatch):
     """Its Hive connector reads the declared tables as they are; a condition on `day` reads one day's folder."""
     by = trino_server.java()
