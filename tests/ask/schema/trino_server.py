@@ -46,13 +46,12 @@ def installed() -> Path:
     home = TOOLS.parent / f"trino-{VERSION}"
     if home.exists():
         return home
-    name = f"io/trino/trino-server/{VERSION}/trino-server-{VERSION}.tar.gz"
-    archive = Path.home() / ".m2" / "repository" / name
-    if not archive.exists():
-        artifact = f"-Dartifact=io.trino:trino-server:{VERSION}:tar.gz"
-        subprocess.run(["mvn", "-B", "-q", "dependency:get", artifact, "-Dtransitive=false"], check=True)
-    with tempfile.TemporaryDirectory(dir=TOOLS.parent) as work, tarfile.open(archive) as files:
-        files.extractall(work, (each for each in files if WANTED.match(each.name)), filter="tar")
+    artifact = f"-Dartifact=io.trino:trino-server:{VERSION}:tar.gz"
+    with tempfile.TemporaryDirectory(dir=TOOLS.parent) as work:
+        fetch = ["mvn", "-B", "-q", "dependency:copy", artifact, f"-DoutputDirectory={work}"]
+        subprocess.run(fetch, check=True)
+        with tarfile.open(Path(work) / f"trino-server-{VERSION}.tar.gz") as files:
+            files.extractall(work, (each for each in files if WANTED.match(each.name)), filter="tar")
         with contextlib.suppress(OSError):  # another process was faster
             (Path(work) / f"trino-server-{VERSION}").rename(home)
     return home
