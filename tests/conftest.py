@@ -18,8 +18,8 @@ hypothesis.settings.load_profile("busy")
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole runs come first, in random order as all: begun last, they would be waited for."""
-    items.sort(key=lambda item: "e2e" not in item.path.parts)
+    """What takes longest comes first, in random order as all: begun last, it would be waited for."""
+    items.sort(key=lambda item: (not item.path.stem.startswith("test_every_"), "e2e" not in item.path.parts))
 
 
 @pytest.hookimpl(tryfirst=True)

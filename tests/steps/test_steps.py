@@ -1,7 +1,7 @@
 """Any step can be the last: the world is stopped at steps of every kind, and the promises are checked.
 
 The real rooms run in a scripted world (`world.py`); what they leave is judged by code that shares nothing with
-them (`checker.py`). Here a part of all stops, `test_every_step.py` has them all.
+them (`checker.py`). Here a part of all stops, `test_every_step.py` and `test_every_zombie.py` have them all.
 """
 
 import pytest
