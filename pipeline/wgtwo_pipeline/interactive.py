@@ -57,7 +57,8 @@ class Lake:
     def audit(self, *, deep: bool = False, erase_within: timedelta = audit.ERASE_WITHIN) -> dict[str, Any]:
         """The proof, as `audit --json` prints it: `["passed"]` is the verdict, `["found"]` what is wrong.
 
-        XX
+        `deep` reads every file and every copy whole, as `audit --deep` does, and takes as long; else footers and
+        sizes are compared. A request to erase that is open for longer than `erase_within` is among what is found.
         """
         if deep:
             extras.require("query")

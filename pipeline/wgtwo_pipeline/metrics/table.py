@@ -2,8 +2,6 @@
 
 Names stay, since alerts and dashboards of users rest on them. Labels have bounded values: names of subscriptions,
 children and tables, codes of gRPC, reasons of quarantine; never a phone number, an id or a path.
-
-It is over 300 lines because it is one table.
 """
 
 from dataclasses import dataclass
