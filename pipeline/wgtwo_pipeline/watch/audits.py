@@ -1,7 +1,6 @@
 """Audits the lake once an hour, in a thread, for whoever only watches it."""
 
 import logging
-import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -10,6 +9,7 @@ from wgtwo_pipeline.audit import audit
 from wgtwo_pipeline.errors import LakeError
 from wgtwo_pipeline.lake.store import Store
 from wgtwo_pipeline.metrics.samples import Samples
+from wgtwo_pipeline.watch.repeat import Repeated
 
 _LOG = logging.getLogger(__name__)
 
@@ -29,10 +29,9 @@ class AuditWatch:
     """The newest audit of one lake, as `audit` without `--deep`; none before the first, or while the lake is away."""
 
     def __init__(self, store: Store, every_seconds: float = AUDIT_SECONDS) -> None:
-        self._store, self._every = store, every_seconds
-        self._closing = threading.Event()
+        self._store = store
         self.last: Audited | None = None
-        threading.Thread(target=self._watch, name="audits", daemon=True).start()
+        self._auditing = Repeated("audits", self._audit, every_seconds)
 
     def add_to(self, samples: Samples) -> None:
         """The figures of the last one."""
@@ -42,19 +41,17 @@ class AuditWatch:
 
     def close(self) -> None:
         """Begins no further one. Returns at once."""
-        self._closing.set()
+        self._auditing.close()
 
-    def _watch(self) -> None:
-        while not self._closing.is_set():
-            try:
-                findings, _ = audit.examine(self._store)
-            except LakeError as error:
-                _LOG.warning("the lake cannot be audited now: %s", error)
-            except Exception:  # whatever it meets, the next one may not
-                _LOG.exception("the lake cannot be audited now")
-            else:
-                figures = audit.figures(findings, deep=False)
-                self.last = Audited(datetime.now(UTC), findings.total, figures)
-                if findings.total:
-                    _LOG.error("the audit found %d differences: run `audit`", findings.total)
-            self._closing.wait(self._every)
+    def _audit(self) -> None:
+        try:
+            findings, _ = audit.examine(self._store)
+        except LakeError as error:
+            _LOG.warning("the lake cannot be audited now: %s", error)
+        except Exception:  # whatever it meets, the next one may not
+            _LOG.exception("the lake cannot be audited now")
+        else:
+            figures = audit.figures(findings, deep=False)
+            self.last = Audited(datetime.now(UTC), findings.total, figures)
+            if findings.total:
+                _LOG.error("the audit found %d differences: run `audit`", findings.total)

@@ -1,7 +1,6 @@
 """Looks at the lake every few seconds, in a thread, so that no request has to."""
 
 import logging
-import threading
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -11,6 +10,7 @@ from wgtwo_pipeline.ask.look import Looks, Status
 from wgtwo_pipeline.errors import LakeError
 from wgtwo_pipeline.lake.store import Store
 from wgtwo_pipeline.metrics.samples import Samples
+from wgtwo_pipeline.watch.repeat import Repeated
 
 _LOG = logging.getLogger(__name__)
 
@@ -27,10 +27,7 @@ class LakeWatch:
         self._seen: tuple[Status, float] | None = None
         self._problem = "the lake has not been looked at yet"
         self._failures = 0
-        self._begun_at = time.monotonic()
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="lake-watch", daemon=True)
-        self._thread.start()
+        self._looking = Repeated("lake-watch", self._look, every_seconds)
 
     @property
     def seen(self) -> Status | None:
@@ -47,11 +44,11 @@ class LakeWatch:
 
     def is_alive(self) -> bool:
         """Whether it still looks: a look that hangs is the lake's fault, a thread that ended is ours."""
-        return self._thread.is_alive()
+        return self._looking.is_alive()
 
     def close(self) -> None:
         """Takes no further look. Returns at once."""
-        self._closing.set()
+        self._looking.close()
 
     def add_to(self, samples: Samples) -> None:
         """The lake's figures as they were last seen; none before the first look."""
@@ -64,21 +61,19 @@ class LakeWatch:
         _add_holdings(seen, samples)
         _add_waiting(seen, samples)
 
-    def _watch(self) -> None:
-        while not self._closing.is_set():
-            began_at = time.monotonic()
-            try:
-                seen = self._looks.look()
-            except LakeError as error:
-                self._fail(str(error))
-            except Exception as error:  # nothing that a look meets may end the looking
-                self._fail(f"unexpected {type(error).__name__}: {error}")
-            else:
-                self._seen = (seen, time.monotonic() - began_at)
-                if self._failures:
-                    _LOG.info("the lake can be looked at again, after %d failed looks", self._failures)
-                self._problem, self._failures = "", 0
-            self._closing.wait(max(1.0, self._every - (time.monotonic() - began_at)))
+    def _look(self) -> None:
+        began_at = time.monotonic()
+        try:
+            seen = self._looks.look()
+        except LakeError as error:
+            self._fail(str(error))
+        except Exception as error:  # nothing that a look meets may end the looking
+            self._fail(f"unexpected {type(error).__name__}: {error}")
+        else:
+            self._seen = (seen, time.monotonic() - began_at)
+            if self._failures:
+                _LOG.info("the lake can be looked at again, after %d failed looks", self._failures)
+            self._problem, self._failures = "", 0
 
     def _fail(self, why: str) -> None:
         self._failures += 1

@@ -2,7 +2,6 @@
 
 import itertools
 import logging
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from wgtwo_pipeline.metrics.samples import Buckets, Samples
+from wgtwo_pipeline.watch.repeat import Repeated
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,8 +36,7 @@ class Recent:
     def __init__(self, samples: Callable[[], Samples], history_seconds: float) -> None:
         self._samples, self._history = samples, history_seconds
         self._points: deque[Point] = deque(maxlen=int(KEPT_SECONDS / SAMPLE_SECONDS))
-        self._closing = threading.Event()
-        threading.Thread(target=self._take, name="recent-figures", daemon=True).start()
+        self._taking = Repeated("recent-figures", self._take, SAMPLE_SECONDS)
 
     @property
     def points(self) -> Sequence[Point]:
@@ -46,7 +45,7 @@ class Recent:
 
     def close(self) -> None:
         """Takes no more. Returns at once."""
-        self._closing.set()
+        self._taking.close()
 
     def point(self) -> Point:
         """The figures now."""
@@ -68,12 +67,10 @@ class Recent:
         )
 
     def _take(self) -> None:
-        while not self._closing.is_set():
-            try:
-                self._points.append(self.point())
-            except Exception:  # a line with a hole is better than none
-                _LOG.exception("a figure of the page could not be taken")
-            self._closing.wait(SAMPLE_SECONDS)
+        try:
+            self._points.append(self.point())
+        except Exception:  # a line with a hole is better than none
+            _LOG.exception("a figure of the page could not be taken")
 
 
 def rates(points: Sequence[Point], name: str) -> list[float]:
