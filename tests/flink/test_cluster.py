@@ -142,7 +142,7 @@ class Flink:
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
     def job(self) -> cluster._FlinkJob:
-        flink = cluster._Flink(self.url)
+        flink = cluster.Flink(self.url)
         found = flink.find("ingest-1")
         assert found == "job"
         return cluster._FlinkJob("ingest-1", flink, found)
@@ -162,7 +162,7 @@ def test_a_cancel_is_asked_of_flink_and_waited_for(flinks):
     flinks.append(Flink("RUNNING"))
     flinks[0].job().cancel()
     assert flinks[0].state == "CANCELED"
-    assert cluster._Flink(flinks[0].url).find("ingest-1") is None
+    assert cluster.Flink(flinks[0].url).find("ingest-1") is None
 
 
 def test_a_job_that_does_not_end_is_no_success(flinks, monkeypatch):

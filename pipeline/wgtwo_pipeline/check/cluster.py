@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-import requests
-
 from wgtwo_pipeline.check.findings import Finding, not_tried, tried
 from wgtwo_pipeline.errors import ConfigurationError, JobError
 from wgtwo_pipeline.run import cluster, runners
@@ -72,16 +70,7 @@ def _runner(config: Config) -> str:
 
 
 def _flink(master: str, jar: str) -> str:
-    url = f"{master.rstrip('/')}/config"
-    try:
-        answer = requests.get(url, timeout=_SECONDS)
-        answer.raise_for_status()
-        version = str(answer.json()["flink-version"])
-    except (requests.RequestException, ValueError, KeyError) as error:
-        raise JobError(
-            f"Flink's REST API at {master} does not answer as it should ({type(error).__name__}): "
-            "check --flink_master"
-        ) from None
+    version = cluster.Flink(master).version()
     minor = ".".join(version.split(".")[:2])
     made_for = _JAR.search(Path(jar).name)
     if made_for and made_for[1] != minor:

@@ -143,7 +143,7 @@ def _job(config: Config, service: Service, suffix: str) -> "_FlinkJob | _BeamJob
             "the job is only known to Beam; if Flink runs it, name --flink_master, or a stop may leave it running"
         )
         return _BeamJob(name, jobs.submit(config, service, name))
-    flink = _Flink(master)
+    flink = Flink(master)
     found = flink.find(name)
     if found:
         _LOG.info("the job %s runs already", name)
@@ -159,7 +159,7 @@ def _job(config: Config, service: Service, suffix: str) -> "_FlinkJob | _BeamJob
     return _FlinkJob(name, flink, found)
 
 
-class _Flink:
+class Flink:
     """Flink's REST API."""
 
     def __init__(self, url: str) -> None:
@@ -172,6 +172,13 @@ class _Flink:
                 return str(job["jid"])
         return None
 
+    def version(self) -> str:
+        """Of the cluster, such as 1.19.3; PipelineError where there is no answer, or another server's."""
+        try:
+            return str(self.call("/config")["flink-version"])
+        except (KeyError, TypeError) as error:
+            raise self._odd(error) from None
+
     def call(self, path: str, method: str = "GET") -> Any:
         """The decoded answer; PipelineError where there is none."""
         try:
@@ -179,16 +186,19 @@ class _Flink:
             answer.raise_for_status()
             return answer.json() if answer.content else None
         except (requests.RequestException, ValueError) as error:
-            raise PipelineError(
-                f"Flink's REST API at {self.url} does not answer as it should ({type(error).__name__}): "
-                "check --flink_master"
-            ) from None
+            raise self._odd(error) from None
+
+    def _odd(self, error: Exception) -> PipelineError:
+        return PipelineError(
+            f"Flink's REST API at {self.url} does not answer as it should ({type(error).__name__}): "
+            "check --flink_master"
+        )
 
 
 class _FlinkJob:
     """A job that Flink is asked about."""
 
-    def __init__(self, name: str, flink: _Flink, job: str) -> None:
+    def __init__(self, name: str, flink: Flink, job: str) -> None:
         self.name, self.identity = name, job
         self._flink, self._job = flink, job
 
