@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -91,11 +91,10 @@ class Figures:
                 elif metric.of == JOB:
                     kept[metric.fact] = before if now is None else now
             self._ended[child.name] = kept
-            self._turn = _Turn(
-                self._turn.at,
-                {name: facts for name, facts in self._turn.facts.items() if name != child.name},
-                {name: pid for name, pid in self._turn.pids.items() if name != child.name},
-                self._turn.expected,
+            self._turn = replace(
+                self._turn,
+                facts={name: facts for name, facts in self._turn.facts.items() if name != child.name},
+                pids={name: pid for name, pid in self._turn.pids.items() if name != child.name},
             )
 
     def stopping(self) -> None:

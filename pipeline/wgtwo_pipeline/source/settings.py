@@ -4,7 +4,7 @@ import contextlib
 import difflib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, overload
@@ -93,9 +93,14 @@ def table(name: str) -> Table:
     known = catalog(current_descriptors())
     if name in known:
         return known[name]
+    raise ConfigurationError(
+        f"table {name!r} is none of the lake's{_meant(name, known)} (tables: {', '.join(known)})"
+    )
+
+
+def _meant(name: object, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(name), known, 1)
-    hint = f": did you mean {near[0]!r}?" if near else ""
-    raise ConfigurationError(f"table {name!r} is none of the lake's{hint} (tables: {', '.join(known)})")
+    return f": did you mean {near[0]!r}?" if near else ""
 
 
 def columns(of: Table, names: Sequence[str] | None) -> tuple[str, ...]:
@@ -108,10 +113,9 @@ def columns(of: Table, names: Sequence[str] | None) -> tuple[str, ...]:
         raise ConfigurationError("columns is empty: name some, or leave it out for all")
     unknown = next((name for name in names if name not in of.schema.names), None)
     if unknown is not None:
-        near = difflib.get_close_matches(str(unknown), of.schema.names, 1)
-        hint = f": did you mean {near[0]!r}?" if near else ""
         raise ConfigurationError(
-            f"columns {unknown!r} is no column of {of.name}{hint} (columns: {', '.join(of.schema.names)})"
+            f"columns {unknown!r} is no column of {of.name}{_meant(unknown, of.schema.names)} "
+            f"(columns: {', '.join(of.schema.names)})"
         )
     return tuple(dict.fromkeys(names))
 
