@@ -12,9 +12,9 @@ from wgtwo_pipeline.audit.epochs import Ledger, epoch_of
 from wgtwo_pipeline.audit.findings import Findings
 from wgtwo_pipeline.audit.lists import in_threads, listed
 from wgtwo_pipeline.errors import CorruptError, NotFoundError
-from wgtwo_pipeline.lake import erasures, journal
+from wgtwo_pipeline.lake import erasures, history, journal
 from wgtwo_pipeline.lake.layout import QUARANTINE, TABLES
-from wgtwo_pipeline.lake.manifest import Manifest, TableFile, manifest_key, sealed_key
+from wgtwo_pipeline.lake.manifest import TableFile, manifest_key, sealed_key
 from wgtwo_pipeline.lake.reading import while_unchanged
 from wgtwo_pipeline.lake.store import ObjectInfo, Store
 
@@ -166,8 +166,7 @@ def _check_extra(store: Store, findings: Findings, ledger: Ledger, keys: list[st
 def _published_since(store: Store, number: int) -> set[str]:
     """The files of an epoch that was not committed before; `open` if it still is not."""
     try:
-        key = manifest_key(number)
-        return {file.key for file in Manifest.from_bytes(key, store.read(key)).files}
+        return {file.key for file in history.manifest(store, number).files}
     except NotFoundError:
         return {"open"} if _exists(store, sealed_key(number)) else set()
 

@@ -22,9 +22,9 @@ from wgtwo_pipeline.audit.lists import in_threads
 from wgtwo_pipeline.errors import CorruptError, NotFoundError
 from wgtwo_pipeline.events.decode import decode
 from wgtwo_pipeline.events.wire import quarantine_identity
-from wgtwo_pipeline.lake import duck, epochs, journal, retained
+from wgtwo_pipeline.lake import duck, epochs, history, journal, retained
 from wgtwo_pipeline.lake.layout import QUARANTINE
-from wgtwo_pipeline.lake.manifest import Manifest, Sealed, SegmentRef, TableFile, manifest_key, sealed_key
+from wgtwo_pipeline.lake.manifest import Sealed, SegmentRef, TableFile, manifest_key, sealed_key
 from wgtwo_pipeline.lake.reading import while_unchanged
 from wgtwo_pipeline.lake.store import Store
 
@@ -142,7 +142,7 @@ class Rows:
     def _compare_epoch(self, number: int) -> None:
         self._db.execute("CREATE OR REPLACE TABLE came (name VARCHAR, timestamp TIMESTAMPTZ, id VARCHAR)")
         try:
-            manifest = Manifest.from_bytes(manifest_key(number), self._store.read(manifest_key(number)))
+            manifest = history.manifest(self._store, number)
             seal = Sealed.from_bytes(sealed_key(number), self._store.read(sealed_key(number)))
             descriptors = epochs.descriptors(self._store, seal.parameters.descriptors)
             without: Counter[str] = Counter()

@@ -234,9 +234,8 @@ def commit(store: Store, sealed: Sealed, outcomes: Iterable[Outcome]) -> Manifes
     Call it only when every object of the epoch is durable. Raises CorruptError, and commits nothing, where
     the outcomes do not account for every delivery of the seal.
     """
-    key = manifest_key(sealed.epoch)
     with contextlib.suppress(NotFoundError):
-        return Manifest.from_bytes(key, store.read(key))
+        return history.manifest(store, sealed.epoch)
     past = history.before(store, sealed.epoch)
     unread = past.unreadable if past else {}
     restored = [segment.key for segment in sealed.segments if segment.key in unread]
@@ -250,10 +249,10 @@ def commit(store: Store, sealed: Sealed, outcomes: Iterable[Outcome]) -> Manifes
             "the manifest's figures"
         )
     try:
-        store.create(key, manifest.to_bytes())
+        store.create(manifest_key(sealed.epoch), manifest.to_bytes())
     except AlreadyExistsError:
         _LOG.info("epoch %d was committed by another publisher first", sealed.epoch)
-        manifest = Manifest.from_bytes(key, store.read(key))
+        manifest = history.manifest(store, sealed.epoch)
     for segment in manifest.unreadable_segments:
         _LOG.error(
             "epoch %d is published without %d deliveries: %s", sealed.epoch, segment.rows, segment.reason

@@ -177,6 +177,12 @@ def before(store: Store, epoch: int) -> History | None:
     return past if past.committed < epoch else None
 
 
+def manifest(store: Store, epoch: int) -> Manifest:
+    """The manifest of one epoch. Raises NotFoundError or CorruptError."""
+    key = manifest_key(epoch)
+    return Manifest.from_bytes(key, store.read(key))
+
+
 def is_committed(store: Store, epoch: int) -> bool:
     """Whether its manifest is there: one read, of nothing else."""
     try:

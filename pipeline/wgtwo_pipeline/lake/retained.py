@@ -18,7 +18,7 @@ from wgtwo_pipeline.errors import AlreadyExistsError, CorruptError, LakeError, N
 from wgtwo_pipeline.events.decode import Decoded
 from wgtwo_pipeline.events.forget import Suppressed
 from wgtwo_pipeline.lake import history, journal
-from wgtwo_pipeline.lake.manifest import Manifest, SegmentRef, Unreadable, manifest_key
+from wgtwo_pipeline.lake.manifest import SegmentRef, Unreadable
 from wgtwo_pipeline.lake.store import Store
 
 ROOT = "retained/"
@@ -153,8 +153,7 @@ def _is_over(store: Store, past: history.History, epoch: int, horizon: datetime)
     """Whether an epoch was committed before the horizon; where that cannot be read, a copy's own age counts."""
     known = next((each for each in past.manifests if each.epoch == epoch), None)
     with contextlib.suppress(NotFoundError, CorruptError):
-        key = manifest_key(epoch)
-        return (known or Manifest.from_bytes(key, store.read(key))).committed_at < horizon
+        return (known or history.manifest(store, epoch)).committed_at < horizon
     return False
 
 

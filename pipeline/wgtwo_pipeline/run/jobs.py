@@ -156,12 +156,17 @@ class Publisher:
         """
         started_at = datetime.now(UTC)
         suppress_for = timedelta(seconds=self._settings.suppress_seconds)
-        yield from self._publish_while(
+        has_published = False
+        for manifest in self._publish_while(
             lambda past: epochs.waiting(self._store, past, started_at, suppress_for)
-        )
-        # Of the retained copies, also where nothing was published: one that came late would stay until then.
-        retention = timedelta(seconds=self._settings.retention_seconds)
-        epochs.expire(self._store, history.load(self._store), retention)
+        ):
+            has_published = True
+            yield manifest
+        if (
+            not has_published
+        ):  # else committing has seen to it: a copy that came late must not stay until then
+            retention = timedelta(seconds=self._settings.retention_seconds)
+            epochs.expire(self._store, history.load(self._store), retention)
 
     def _publish_while(self, goes_on: Callable[[history.History], bool]) -> Iterator[Manifest]:
         past = history.load(self._store)

@@ -13,11 +13,10 @@ from apache_beam.transforms.core import RestrictionProvider
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Duration
 
-from wgtwo_pipeline.errors import LakeError, NotFoundError
+from wgtwo_pipeline.errors import LakeError
 from wgtwo_pipeline.events.tables import catalog, current_descriptors
 from wgtwo_pipeline.lake import history, journal, lake_format
 from wgtwo_pipeline.lake.layout import FilePath, folder
-from wgtwo_pipeline.lake.manifest import manifest_key
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import Store
 from wgtwo_pipeline.ranges import ENDLESS, RangeCoder, RangeTracker
@@ -67,13 +66,11 @@ def first_epoch(store: Store, source: LakeSource) -> int:
 
 
 def _end(store: Store, last: int) -> int:
-    try:
-        store.read(manifest_key(last))
-    except NotFoundError:
+    if not history.is_committed(store, last):
         raise LakeError(
             f"stop_epoch {last} is not committed in the lake {store.uri('').rstrip('/')}, its newest epoch is "
             f"{history.load(store).committed}: publish first, or stop earlier"
-        ) from None
+        )
     return last + 1
 
 
@@ -135,11 +132,8 @@ def _nothing_but_heartbeats(store: Store, epoch: int) -> coverage.Covered:
     waiting = list(history.backlog(store, past))
     if any(journal.SegmentName.parse(info.key).rows for info in waiting):
         return {}
-    try:  # after the journal: what an epoch has taken from it meanwhile is not what was listed
-        store.read(manifest_key(epoch))
-    except NotFoundError:
-        return coverage.of_segments(store, waiting)
-    return {}
+    # After the journal: what an epoch has taken from it meanwhile is not what was listed.
+    return {} if history.is_committed(store, epoch) else coverage.of_segments(store, waiting)
 
 
 class EndlessFiles(_Files):

@@ -17,7 +17,7 @@ from wgtwo_pipeline.events.forget import Subjects, suppress
 from wgtwo_pipeline.events.tables import current_descriptors
 from wgtwo_pipeline.lake import epochs, erasures, history, journal, retained
 from wgtwo_pipeline.lake.journal import SegmentName, Source
-from wgtwo_pipeline.lake.manifest import Manifest, SegmentRef, manifest_key
+from wgtwo_pipeline.lake.manifest import Manifest, SegmentRef
 from wgtwo_pipeline.lake.store import ObjectInfo, Store
 from wgtwo_pipeline.source import coverage
 from wgtwo_pipeline.source.settings import JournalStart
@@ -222,7 +222,7 @@ def begin(store: Store, start: JournalStart) -> Position:
     # What an epoch has that was committed before a time was received before it.
     return Position(
         bisect.bisect_left(
-            range(1, past.committed + 1), start, key=lambda n: _manifest(store, n).committed_at
+            range(1, past.committed + 1), start, key=lambda n: history.manifest(store, n).committed_at
         )
     )
 
@@ -236,13 +236,8 @@ def _oldest_copied(store: Store, past: history.History) -> int:
     copies = [info.key for info in store.list(retained.ROOT)]
     numbers = [epoch for key in copies if (epoch := retained.epoch_of(key)) and epoch <= past.committed]
     oldest = min(numbers, default=past.committed + 1)
-    if oldest <= past.committed and not {copy.key for copy in _manifest(store, oldest).retained} <= set(
-        copies
-    ):
+    if oldest <= past.committed and not {
+        copy.key for copy in history.manifest(store, oldest).retained
+    } <= set(copies):
         return oldest + 1
     return oldest
-
-
-def _manifest(store: Store, epoch: int) -> Manifest:
-    key = manifest_key(epoch)
-    return Manifest.from_bytes(key, store.read(key))
