@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import time
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
@@ -28,13 +29,16 @@ EVIL = "<script>alert(1)</script>"
 class Pipeline:
     """One that is well, with a member whose name is no markup."""
 
-    members = (Member(f"member-0{EVIL}", "v0.test", True, 10, 9, 1, 0.5, NOW.timestamp()),)
     history_seconds = 1800.0
+
+    @property
+    def members(self):
+        return (Member(f"member-0{EVIL}", "v0.test", True, 10, 9, 1, 0.5, time.time()),)
 
     def add_to(self, samples):
         samples.add(
             "ingest_covered_until_timestamp_seconds",
-            NOW.timestamp(),
+            time.time(),
             subscription="v0.test",
             member="member-0",
         )
@@ -58,7 +62,7 @@ def view(store, **different):
     seen = Looks(store).look()
     values = {
         "problems": (),
-        "members": Pipeline.members,
+        "members": Pipeline().members,
         "history_seconds": 1800.0,
         "lake": seen,
         "audited": None,
