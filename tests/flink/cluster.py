@@ -24,6 +24,7 @@ from typing import Any
 
 from install import install
 from java_modules import JAVA_MODULES
+from reporter import class_path, reporter_settings
 
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
@@ -51,6 +52,7 @@ class FlinkCluster:
     job_manager: subprocess.Popen[bytes]
     worker_pool: subprocess.Popen[bytes]
     task_manager: subprocess.Popen[bytes]
+    metrics_ports: list[int]
 
     def options(self, *more: str) -> list[str]:
         """Return the pipeline options that submit to this cluster, followed by `more`."""
@@ -135,8 +137,8 @@ def flink_cluster(
     """
     home = install()
     folder.mkdir(parents=True, exist_ok=True)
-    rpc, rest, job, artifact, worker = _free_ports(5)
-    (folder / "config.yaml").write_text(_configuration(folder, slots, rpc, rest))
+    rpc, rest, job, artifact, worker, *metrics = _free_ports(8)
+    (folder / "config.yaml").write_text(_configuration(folder, slots, rpc, rest, metrics))
     (folder / "log4j2.properties").write_text(LOG4J)
     rest_url = f"http://127.0.0.1:{rest}"
     with ExitStack() as running:
@@ -154,8 +156,9 @@ def flink_cluster(
         running.callback(_stop, pool)
 
         _wait(lambda: _answers(rest_url + "/overview"), "the JobManager", manager, folder)
+        jobs_at, workers_at = (f"127.0.0.1:{port}" for port in (job, worker))
         cluster = FlinkCluster(
-            folder, home, slots, rest_url, f"127.0.0.1:{job}", f"127.0.0.1:{worker}", manager, pool, manager
+            folder, home, slots, rest_url, jobs_at, workers_at, manager, pool, manager, metrics
         )
         running.callback(lambda: _stop(cluster.job_manager))  # whichever is the last one then
         running.callback(lambda: _stop(cluster.task_manager))  # whichever is the last one then
@@ -165,7 +168,7 @@ def flink_cluster(
         yield cluster
 
 
-def _configuration(folder: Path, slots: int, rpc: int, rest: int) -> str:
+def _configuration(folder: Path, slots: int, rpc: int, rest: int, metrics: Sequence[int]) -> str:
     # JSON is YAML. Memory is stated in full, since no start script works it out here.
     settings = {
         "jobmanager.rpc.address": "127.0.0.1",
@@ -200,6 +203,7 @@ def _configuration(folder: Path, slots: int, rpc: int, rest: int) -> str:
         "blob.storage.directory": str((folder / "blobs").absolute()),
         # Beam is on every class path: loading it anew from each job's copy would fill the metaspace job by job.
         "classloader.resolve-order": "parent-first",
+        **reporter_settings(metrics),
     }
     return json.dumps(settings, indent=1)
 
@@ -214,7 +218,7 @@ def _start_java(
 ) -> subprocess.Popen[bytes]:
     log4j = f"-Dlog4j.configurationFile={folder / 'log4j2.properties'}"
     java = ["java", f"-Xmx{heap_mebibytes}m", "-XX:+UseSerialGC", log4j, *JAVA_MODULES]
-    return _start(folder, name, [*java, "-cp", f"{home}/*", f"org.apache.{main}", *arguments])
+    return _start(folder, name, [*java, "-cp", class_path(home), f"org.apache.{main}", *arguments])
 
 
 def _start_worker_pool(folder: Path, port: int, import_from: Path) -> subprocess.Popen[bytes]:

@@ -28,9 +28,18 @@ and what it has covered is younger than half the history; else 503 with the sent
 Whoever reaches the address may read it: listen on loopback, or where only Prometheus comes. Requests that a
 browser sends for a page under a foreign name are refused. There is no personal data in any of it.
 
-**On Flink** the workers have no port of ours. Flink's own Prometheus reporter shows what they count as
-`flink_taskmanager_job_task_operator_ingest_received` and so on (the counters of `ingest/counters.py`); the
-lake's figures come from `serve`.
+**On Flink** the workers have no port of ours. Flink's own Prometheus reporter (`flink-metrics-prometheus`, which
+Flink's distribution has among its plugins, as the operator's images do) shows what they count as
+`flink_taskmanager_job_task_operator_ingest_received` and so on (the counters of `ingest/counters.py`, by job, task
+and subtask) with two lines of Flink's configuration; the lake's figures come from `serve`:
+
+```yaml
+metrics.reporter.prometheus.factory.class: org.apache.flink.metrics.prometheus.PrometheusReporterFactory
+metrics.reporter.prometheus.port: 9249
+```
+
+They are Beam's counters: a worker passes on what it has counted when a bundle ends or reports its progress, every few
+seconds, and a job that begins anew begins at 0, as counters may.
 
 **OpenTelemetry**: its collector scrapes `/metrics` with the receiver `prometheus`; nothing has to be
 installed in the pipeline."""
