@@ -1,6 +1,7 @@
 """The extras: packages that only some commands need. What is missing is named by the error, with what to type.
 
-A plain `pip install wgtwo-pipeline` brings all but `iceberg`; a worker, which ingests and publishes, does without.
+A plain `pip install wgtwo-pipeline` brings all but `iceberg` and `report`; a worker, which ingests and publishes,
+does without.
 """
 
 import importlib.util
@@ -11,6 +12,7 @@ from wgtwo_pipeline.errors import ConfigurationError
 EXTRAS: Final = {
     "iceberg": ("pyiceberg",),
     "query": ("duckdb", "fsspec"),
+    "report": ("matplotlib",),
     "sandbox": ("cryptography", "grpc_health", "grpc_reflection"),
 }
 """What each extra of `pyproject.toml` brings, as it is imported."""

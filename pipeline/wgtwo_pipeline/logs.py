@@ -11,8 +11,8 @@ from typing import Any, Final, TextIO
 from wgtwo_pipeline.log_events import name_of
 
 _NOISY: Final = (
-    "FlinkJarJobServer", "apache_beam", "asyncio", "boto3", "botocore", "fsspec", "grpc", "py.warnings", "s3transfer",
-    "urllib3",
+    "FlinkJarJobServer", "apache_beam", "asyncio", "boto3", "botocore", "fsspec", "grpc", "matplotlib", "py.warnings",
+    "s3transfer", "urllib3",
 )  # fmt: skip
 """Libraries that tell at level info what only their authors want to know."""
 _HARMLESS: Final = ("apitools not found",)

@@ -1,10 +1,12 @@
-"""What this machine has to give: the memory of the container, where there is one, not of the host; a user's home."""
+"""What this machine has to give: the container's memory, not the host's; a user's home; files that appear whole."""
 
 import contextlib
+import errno
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import IO, Any, Final
 
 from wgtwo_pipeline.errors import ConfigurationError
 
@@ -20,6 +22,24 @@ def at_home(path: str | Path) -> Path:
         raise ConfigurationError(
             f"{path}: {user} has no home folder on this machine: write the path whole"
         ) from None
+
+
+@contextlib.contextmanager
+def whole_file(path: str, *, binary: bool = False) -> Iterator[IO[Any]]:
+    """A file to write that is there only once it is whole, in place of an older one; text is UTF-8, lines as given.
+
+    Raises OSError; where it cannot be written at all, before anything is done within.
+    """
+    target = at_home(path)
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        with part.open("wb") if binary else part.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def memory_bytes(cgroups: Path = _CGROUPS, own: Path = Path("/proc/self/cgroup")) -> int:

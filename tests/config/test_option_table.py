@@ -9,7 +9,7 @@ from wgtwo_pipeline.sandbox.options import OPTIONS as SANDBOX_OPTIONS
 
 ALL = {
     *("sandbox", "run", "ingest", "publish", "query", "status", "schema", "audit", "erase", "register"),
-    *("check", "serve", "completion"),
+    *("check", "serve", "report", "completion"),
 }
 LAKE, INGEST = ALL - {"sandbox", "completion"}, {"run", "ingest"}
 
@@ -55,7 +55,8 @@ DESCRIBED = [
     ("catalog", {"run", "register"}, None),
     ("fresh", {"query"}, "false"),
     ("format", {"query", "schema"}, {"query": "table", "schema": "text"}),
-    ("output", {"query"}, None),
+    ("output", {"query", "report"}, {"query": None, "report": "report.html"}),
+    ("since", {"report"}, "30d"),
     ("json", {"status", "audit", "erase", "check"}, "false"),
     ("offline", {"check"}, "false"),
     ("metrics-address", INGEST | {"serve"}, None),

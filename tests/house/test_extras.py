@@ -57,16 +57,25 @@ def test_ingest_and_publish_need_no_extra(service, without_extras, tmp_path):
         (("audit", "--deep"), "duckdb", "query"),
         (("sandbox", "--address", "127.0.0.1:0"), "grpc_health", "sandbox"),
         (("register",), "pyiceberg", "iceberg"),
+        (("report",), "duckdb, fsspec, matplotlib", "query,report"),
         (("run", "--for", "1s", "--endpoint", "localhost:1", "--catalog", "lake"), "pyiceberg", "iceberg"),
         (("run", "--for", "1s"), "grpc_health, grpc_reflection, duckdb, fsspec", "query,sandbox"),
     ],
-    ids=["query", "audit --deep", "sandbox", "register", "run --catalog", "run with a sandbox inside"],
+    ids=[
+        "query",
+        "audit --deep",
+        "sandbox",
+        "register",
+        "report",
+        "run --catalog",
+        "run with a sandbox inside",
+    ],
 )
 def test_what_is_missing_is_named_with_what_to_type(without_extras, tmp_path, arguments, module, extra):
     """Exit code 2 and one sentence; `run` says it before it has done anything."""
     lake = tmp_path / "lake"
     options = () if arguments[0] == "sandbox" else ("--lake", lake)
-    if arguments[0] in ("query", "audit", "register"):
+    if arguments[0] in ("query", "audit", "register", "report"):
         lake.mkdir()
     refused = without_extras(*arguments, *options)
     assert refused.wait() == 2
@@ -77,12 +86,12 @@ def test_what_is_missing_is_named_with_what_to_type(without_extras, tmp_path, ar
     assert arguments[0] != "run" or not lake.exists()
 
 
-def test_a_plain_installation_brings_every_extra_but_one():
+def test_a_plain_installation_brings_every_extra_but_two():
     """What the README shows works after `pip install wgtwo-pipeline`; each extra is what `extras.py` says of it."""
     extras = dict(PROJECT["optional-dependencies"])
     assert extras.pop("all") == [f"wgtwo-pipeline[{','.join(sorted(extras))}]"]
     for name, requirements in extras.items():
-        assert (set(requirements) <= set(PROJECT["dependencies"])) == (name != "iceberg")
+        assert (set(requirements) <= set(PROJECT["dependencies"])) == (name not in ("iceberg", "report"))
         imported = {IMPORTED_AS.get(each, each) for each in names(requirements)}
         assert imported == set(EXTRAS[name])
     assert extras.keys() == EXTRAS.keys()

@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import re
-import secrets
 import shutil
 import sys
 import textwrap
@@ -24,7 +23,7 @@ from wgtwo_pipeline.errors import ConfigurationError, PipelineError
 from wgtwo_pipeline.lake.open import open_to_read
 from wgtwo_pipeline.lake.reading import while_unchanged
 from wgtwo_pipeline.lake.store import Store
-from wgtwo_pipeline.machine import at_home
+from wgtwo_pipeline.machine import whole_file
 
 T = TypeVar("T")
 
@@ -177,16 +176,11 @@ def _output(path: str | None, kind: str) -> Iterator[IO[Any]]:
     if path is None:
         yield sys.stdout.buffer if kind == "parquet" else sys.stdout
         return
-    target = at_home(path)
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        with part.open("wb") if kind == "parquet" else part.open("w", encoding="utf-8", newline="") as file:
+        with whole_file(path, binary=kind == "parquet") as file:
             yield file
-        part.replace(target)
     except OSError as error:
         raise PipelineError(f"--output {path}: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -39,11 +39,15 @@ _EVENT_COLUMNS = (
 
 
 class Views:
-    """An in-memory database with views of one lake; a context manager. Reads nothing until `define`."""
+    """An in-memory database with views of one lake; a context manager. Reads nothing until `define`.
+
+    From then on `published` has the files that a view shows, by table; `files.ask` may read them as well.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._tables, self._changed = _tables(store)
+        self.published: dict[str, list[str]] = {}
         self._exit = contextlib.ExitStack()
         self.files = self._exit.enter_context(database(store))
         self.connection = self.files.connection
@@ -114,7 +118,7 @@ class Views:
         return uris
 
     def _define_table(self, name: str) -> None:
-        files = self._files(f"tables/{name}/")
+        self.published[name] = files = self._files(f"tables/{name}/")
         hourly = [uri for uri in files if "/hour=" in uri]
         daily = [uri for uri in files if "/hour=" not in uri]
         # Opening every file to compare their columns is only worth it where they can differ.

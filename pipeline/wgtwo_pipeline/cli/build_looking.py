@@ -7,6 +7,7 @@ from wgtwo_pipeline.ask.settings import Describing, Reading
 from wgtwo_pipeline.audit.settings import Auditing
 from wgtwo_pipeline.cli.build import lake_of
 from wgtwo_pipeline.cli.command import Settings
+from wgtwo_pipeline.report.settings import Reporting
 from wgtwo_pipeline.watch.settings import Serving
 
 _ADDRESS: Final = "127.0.0.1:9464"
@@ -49,3 +50,8 @@ def build_serving(settings: Settings) -> Serving:
         history_seconds=settings["history"],
         erases=settings["erase-every"] != math.inf,
     )
+
+
+def build_reporting(settings: Settings) -> Reporting:
+    """What `report` was asked for; ConfigurationError names what cannot work."""
+    return Reporting(lake_of(settings), settings["output"], settings["since"])

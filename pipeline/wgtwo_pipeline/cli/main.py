@@ -27,7 +27,13 @@ from wgtwo_pipeline import extras, logs
 from wgtwo_pipeline.cli.build import build, build_sandbox
 from wgtwo_pipeline.cli.build_check import build_checking
 from wgtwo_pipeline.cli.build_erase import build_erasing
-from wgtwo_pipeline.cli.build_looking import build_auditing, build_describing, build_reading, build_serving
+from wgtwo_pipeline.cli.build_looking import (
+    build_auditing,
+    build_describing,
+    build_reading,
+    build_reporting,
+    build_serving,
+)
 from wgtwo_pipeline.cli.build_register import build_registering
 from wgtwo_pipeline.cli.command import HELP_SETTINGS, PROGRAM, Command, Context, show_help
 from wgtwo_pipeline.cli.types import KINDS, nearest
@@ -75,6 +81,9 @@ COMMANDS: Final = (
             "wgtwo_pipeline.register.register:register",
             note="Run it again whenever you like; `run --catalog lake` does so by itself. How to open the tables: "
             "docs/iceberg.md."),
+    Command("report", "write one page with plots of what came: it stands alone, and can be printed", build_reporting,
+            "wgtwo_pipeline.report.report:report",
+            note="Nothing on it is personal, nothing in it runs. Exit code 0 whatever the audit says that is on it."),
     Command("serve", "serve the lake's figures, probes and page, for clusters, until stopped", build_serving,
             "wgtwo_pipeline.watch.serve:serve",
             note="Changes nothing. With --metrics-address `run` and `ingest` serve their own figures, too."),

@@ -23,7 +23,21 @@ from wgtwo_pipeline.sandbox.options import OPTIONS as SANDBOX_OPTIONS
 
 INGEST: Final = ("run", "ingest")
 FLOWS: Final = ("run", "ingest", "publish", "erase")
-LAKE: Final = ("run", "ingest", "publish", "query", "status", "schema", "audit", "erase", "register", "serve")
+LAKE: Final = (
+    *(
+        "run",
+        "ingest",
+        "publish",
+        "query",
+        "status",
+        "schema",
+        "audit",
+        "erase",
+        "register",
+        "serve",
+        "report",
+    ),
+)
 EVERY: Final = ()
 
 
@@ -224,7 +238,9 @@ SECTIONS: Final = (
                choices=("table", "csv", "json", "parquet")),
         Option("format", ("schema",), "choice", "text", "the columns, or DDL for an engine",
                choices=("text", "json", "athena", "trino", "bigquery", "spark", "duckdb", "clickhouse")),
+        Option("output", ("report",), "path", "report.html", "write the page to this file, in place of an older one"),
         Option("output", ("query",), "path", None, "write the result to this file"),
+        Option("since", ("report",), "duration", "30d", "how long ago the oldest day is that is shown", low="1s"),
         Option("offline", ("check",), "flag", "false", "look only at the configuration: ask nobody"),
         Option("json", ("status", "audit", "erase", "check"), "flag", "false", "one JSON object instead of text"),
         Option("watch", ("status",), "flag", "false", "show it again every two seconds, until stopped"),

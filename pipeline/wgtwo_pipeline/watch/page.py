@@ -3,8 +3,7 @@
 It shows names of tables, subscriptions and children, counts and times: never what an event holds.
 """
 
-import html
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -13,6 +12,7 @@ from typing import Final
 
 from wgtwo_pipeline.ask.look import DAYS, EPOCHS, Status
 from wgtwo_pipeline.ask.render import duration, size
+from wgtwo_pipeline.markup import section, table, text
 from wgtwo_pipeline.watch.audits import Audited
 from wgtwo_pipeline.watch.members import Member
 from wgtwo_pipeline.watch.recent import Point, rates
@@ -56,18 +56,18 @@ def _sections(view: View) -> Iterator[str]:
     yield _verdict(view)
     yield f'<div id="figures">{"".join(_figures(view))}</div>'
     if view.members:
-        yield _section("Members", _members(view))
+        yield section("Members", _members(view))
     lake = view.lake
     if lake is None:
         yield "<p>The lake has not been looked at yet.</p>"
         return
-    yield _section(f"Rows by day, the last {DAYS} days", _days(lake))
-    yield _section(f"The last {EPOCHS} epochs", _epochs(lake))
-    yield _section("Quarantine", _quarantine(lake))
-    yield _section("Gaps", _gaps(lake))
-    yield _section("Last audit", _audit(view))
+    yield section(f"Rows by day, the last {DAYS} days", _days(lake))
+    yield section(f"The last {EPOCHS} epochs", _epochs(lake))
+    yield section("Quarantine", _quarantine(lake))
+    yield section("Gaps", _gaps(lake))
+    yield section("Last audit", _audit(view))
     yield (
-        f"<footer>{_text(lake.lake)}, looked at {lake.at:%Y-%m-%d %H:%M:%S} UTC. "
+        f"<footer>{text(lake.lake)}, looked at {lake.at:%Y-%m-%d %H:%M:%S} UTC. "
         '<a href="metrics">metrics</a> <a href="status">status</a> <a href="readyz">readyz</a></footer>'
     )
 
@@ -86,8 +86,8 @@ def _verdict(view: View) -> str:
         until = f"were ingest to stop now, events would be lost in {duration(left)}"
     else:
         until = f"events of the last {duration(view.history_seconds - left)} are being lost"
-    more = "".join(f"<li>{_text(problem)}</li>" for problem in view.problems[1:])
-    return f'<h1 id="verdict" class="{kind}">{_text(words)}<small>{until}</small></h1><ul>{more}</ul>'
+    more = "".join(f"<li>{text(problem)}</li>" for problem in view.problems[1:])
+    return f'<h1 id="verdict" class="{kind}">{text(words)}<small>{until}</small></h1><ul>{more}</ul>'
 
 
 def _figures(view: View) -> Iterator[str]:
@@ -143,7 +143,7 @@ def _members(view: View) -> str:
         "oldest unacked",
         "covered until",
     )
-    return _table("members", names, rows)
+    return table("members", names, rows)
 
 
 def _days(lake: Status) -> str:
@@ -158,7 +158,7 @@ def _days(lake: Status) -> str:
         for table, counts in lake.days.items()
     ]
     heads = ("table", *(f"{day:%m-%d}" + (" gap" if day in gaps else "") for day in days))
-    return _table("days", heads, rows)
+    return table("days", heads, rows)
 
 
 def _epochs(lake: Status) -> str:
@@ -181,12 +181,12 @@ def _epochs(lake: Status) -> str:
         "files",
         "size",
     )
-    return _table("epochs", names, rows)
+    return table("epochs", names, rows)
 
 
 def _quarantine(lake: Status) -> str:
     rows = [(reason, f"{count:,}") for reason, count in sorted(lake.totals.reasons.items())]
-    return _table("quarantine", ("reason", "deliveries"), rows) if rows else "<p>Nothing.</p>"
+    return table("quarantine", ("reason", "deliveries"), rows) if rows else "<p>Nothing.</p>"
 
 
 def _gaps(lake: Status) -> str:
@@ -194,7 +194,7 @@ def _gaps(lake: Status) -> str:
         (gap.subscription, f"{gap.start:%Y-%m-%d %H:%M:%S}", f"{gap.end:%Y-%m-%d %H:%M:%S}")
         for gap in sorted(lake.gaps, key=lambda gap: gap.start, reverse=True)
     ]
-    return _table("gaps", ("subscription", "from (UTC)", "to (UTC)"), rows) if rows else "<p>None.</p>"
+    return table("gaps", ("subscription", "from (UTC)", "to (UTC)"), rows) if rows else "<p>None.</p>"
 
 
 def _audit(view: View) -> str:
@@ -205,20 +205,6 @@ def _audit(view: View) -> str:
     verdict = f"FAILED: {found.findings:,} findings" if found.findings else "passed"
     kind = "bad" if found.findings else "good"
     return f'<p id="audit" class="{kind}">{verdict}, {ago} ago</p>'
-
-
-def _section(title: str, content: str) -> str:
-    return f"<section><h2>{title}</h2>{content}</section>"
-
-
-def _table(name: str, heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    head = "".join(f"<th>{_text(each)}</th>" for each in heads)
-    body = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<table id="{name}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-
-
-def _text(text: str) -> str:
-    return html.escape(text)
 
 
 def now() -> datetime:
