@@ -159,3 +159,19 @@ def _flat(message, name, *, unset=False):
             yield own, known.name if known else str(value)
         else:
             yield own, value
+
+
+@st.composite
+def broken(draw, response):
+    """Bytes that were a message once, or never."""
+    payload = bytearray(draw(events(response)).SerializeToString())
+    for _ in range(draw(st.integers(0, 3))):
+        at = draw(st.integers(0, len(payload)))
+        change = draw(st.sampled_from(["cut", "flip", "insert"]))
+        if change == "cut":
+            del payload[at:]
+        elif change == "insert":
+            payload[at:at] = draw(st.binary(max_size=4))
+        elif at < len(payload):
+            payload[at] ^= 1 << draw(st.integers(0, 7))
+    return bytes(payload)

@@ -11,7 +11,7 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorS
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from messages_of_all_kinds import RECEIVED_AT, STREAMS, deliveries, events, expected
+from messages_of_all_kinds import RECEIVED_AT, STREAMS, broken, deliveries, events, expected
 from wgtwo.consents.v1 import consent_events_pb2 as consents
 from wgtwo.events.v0 import events_pb2 as v0
 from wgtwo.subscription.v1 import subscription_events_pb2 as subscriptions
@@ -84,22 +84,6 @@ def test_rows_are_what_protobuf_reads(stream, data):
     for name, table in result.tables.items():
         table.validate(full=True)
         assert table.schema == catalog(current_descriptors())[name].schema
-
-
-@st.composite
-def broken(draw, response):
-    """Bytes that were a message once, or never."""
-    payload = bytearray(draw(events(response)).SerializeToString())
-    for _ in range(draw(st.integers(0, 3))):
-        at = draw(st.integers(0, len(payload)))
-        change = draw(st.sampled_from(["cut", "flip", "insert"]))
-        if change == "cut":
-            del payload[at:]
-        elif change == "insert":
-            payload[at:at] = draw(st.binary(max_size=4))
-        elif at < len(payload):
-            payload[at] ^= 1 << draw(st.integers(0, 7))
-    return bytes(payload)
 
 
 @pytest.mark.parametrize("stream", STREAMS)

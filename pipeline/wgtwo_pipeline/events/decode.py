@@ -122,6 +122,7 @@ def _part_rows(
     part: Part, batch: pa.RecordBatch, response: Response, tables: list[Table], reasons: dict[int, str]
 ) -> Iterator[tuple[Table, pa.Table]]:
     leaves = _Leaves(part.messages)
+    tables = [table for table in tables if part.member in (None, table.event_field)]
     members = {table.name: valid_bits(leaves[*response.event_path, table.event_field]) for table in tables}
     metadata = (*response.event_path, "metadata")
     time = (*response.event_path, "timestamp") if response.api == "v0" else (*metadata, "timestamp")
@@ -137,18 +138,19 @@ def _part_rows(
         chosen = np.flatnonzero(members[table.name] & good)
         if not len(chosen):
             continue
-        rows, index = part.rows[chosen], pa.array(chosen)
-        columns, bad, large = _own(table.columns, leaves, index)
+        rows = part.rows[chosen]
+        index = None if len(chosen) == len(part.rows) else pa.array(chosen)
+        columns, bad, large = _own(table.columns, leaves, index, len(rows))
         wrong = {"bad_timestamp": bad, "number_too_large": large}
         columns |= _times(timestamps[chosen])
         columns["received_at"] = batch.column("received_at").take(pa.array(rows))
         columns["row"] = pa.array(rows)
         if response.api == "v0":
-            columns["sequence"] = leaves[*metadata, "sequence"].take(index)
+            columns["sequence"] = _taken(leaves[*metadata, "sequence"], index)
             large |= _is_large(columns["sequence"])
         else:
             columns["event_id"] = event_ids(response, table, batch.column("payload"), rows)
-            columns["subscription"] = _subscription(leaves, metadata).take(index)
+            columns["subscription"] = _taken(_subscription(leaves, metadata), index)
             wrong["undecodable"] = ~valid_bits(columns["event_id"])
         kept = _refuse(wrong, rows, reasons)
         if kept.any():
@@ -165,27 +167,32 @@ def _refuse(wrong: Mapping[str, Mask], rows: Rows, reasons: dict[int, str]) -> M
 
 
 def _own(
-    columns: Iterable[Column], leaves: _Leaves, index: pa.Array
+    columns: Iterable[Column], leaves: _Leaves, index: pa.Array | None, count: int
 ) -> tuple[dict[str, pa.Array], Mask, Mask]:
     """The columns that the rule derives; which rows have a timestamp that is none, which too large a number."""
     found: dict[str, pa.Array] = {}
-    bad, large = np.zeros(len(index), bool), np.zeros(len(index), bool)
+    bad, large = np.zeros(count, bool), np.zeros(count, bool)
     for column in columns:
         leaf = leaves[column.path]
         if column.present:
             around = leaves[column.path[:-1]].is_valid()
-            found[column.name] = pc.if_else(around, leaf.is_valid(), None).take(index)
+            found[column.name] = _taken(pc.if_else(around, leaf.is_valid(), None), index)
         elif column.type == MICROSECONDS:
-            values = leaf.take(index)
+            values = _taken(leaf, index)
             timestamps, valid = _timestamps(values)
             bad |= valid_bits(values) & ~valid
             found[column.name] = pa.array(timestamps, mask=~valid_bits(values)).cast(MICROSECONDS)
         elif column.names is not None:
-            found[column.name] = _enum_names(leaf.take(index), column.names)
+            found[column.name] = _enum_names(_taken(leaf, index), column.names)
         else:
-            found[column.name] = leaf.take(index)
+            found[column.name] = _taken(leaf, index)
             large |= _is_large(found[column.name])
     return found, bad, large
+
+
+def _taken(values: pa.Array, index: pa.Array | None) -> pa.Array:
+    """The values at `index`; all of them, not copied, where there is none."""
+    return values if index is None else values.take(index)
 
 
 def _enum_names(numbers: pa.Array, names: Mapping[int, str]) -> pa.Array:

@@ -118,6 +118,25 @@ def responses(descriptors: bytes) -> Mapping[tuple[str, str], Response]:
     }
 
 
+@lru_cache(maxsize=64)
+def only(response: Response, member: str | None) -> Any:
+    """The descriptor of a response whose events know this member and no other; with None, all."""
+    if member is None:
+        return response.descriptor
+    pool = DescriptorPool()
+    for file in _with_dependencies(response.descriptor.file):
+        copy = FileDescriptorProto()
+        file.CopyToProto(copy)
+        for name, message in _messages(f".{copy.package}", copy.message_type):
+            if name == f".{response.events.full_name}":
+                others = {each.name for each in response.members} - {member}
+                kept = [field for field in message.field if field.name not in others]
+                del message.field[:]
+                message.field.extend(kept)
+        pool.Add(copy)
+    return pool.FindMessageTypeByName(response.descriptor.full_name)
+
+
 def _has_v1_metadata(response: Any) -> bool:
     metadata = response.fields_by_name.get("metadata")
     return bool(metadata and metadata.message_type and metadata.message_type.full_name == V1_METADATA)

@@ -7,8 +7,12 @@ protobuf is guarded against:
 - of two members of one oneof on the wire it sets both, where protobuf takes the last: such messages are
   found by their validity bits and go through upb first;
 - it gives well-known types a meaning of its own: the plain descriptors hide them.
+
+And it takes its time for columns that no message sets: what sets one member of an event is read by a handler that
+knows no other.
 """
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,18 +24,22 @@ import pyarrow as pa
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, Message
 
-from wgtwo_pipeline.events.descriptors import Response
+from wgtwo_pipeline.events.descriptors import Response, only
+from wgtwo_pipeline.events.members import Rows, by_member
 
-Rows = np.ndarray[Any, np.dtype[np.int64]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True)
 class Part:
-    """Messages that could be read, as a struct array, and the positions of the payloads that they are of."""
+    """Messages that could be read, as a struct array, and the positions of the payloads that they are of.
+
+    `member` names the only one that the events set; None where they may set any, or none.
+    """
 
     rows: Rows
     messages: pa.StructArray
+    member: str | None = None
 
 
 def read(payloads: pa.BinaryArray, response: Response, reasons: dict[int, str]) -> Iterator[Part]:
@@ -40,14 +48,14 @@ def read(payloads: pa.BinaryArray, response: Response, reasons: dict[int, str]) 
     A payload's outcome depends on its own bytes only. The reasons are complete when the iterator ends.
     """
     redo: list[int] = []
-    for part in _readable(payloads, response, reasons):
-        doubled = _doubled(part.messages, response.descriptor)
+    for part in _parts(payloads, response, reasons):
+        doubled = _doubled(part.messages, only(response, part.member))
         if doubled is None or not doubled.any():
             yield part
             continue
         redo += part.rows[doubled].tolist()
         kept = np.flatnonzero(~doubled)
-        yield Part(part.rows[kept], part.messages.take(pa.array(kept)))
+        yield Part(part.rows[kept], part.messages.take(pa.array(kept)), part.member)
     rows, clean = [], []
     for row in redo:
         message = response.message()
@@ -60,23 +68,38 @@ def read(payloads: pa.BinaryArray, response: Response, reasons: dict[int, str]) 
         rows.append(row)
         clean.append(message.SerializeToString())
     if rows:
-        messages = _handler(response).array_to_record_batch(pa.array(clean, pa.binary()))
-        yield Part(np.array(rows, np.int64), messages.to_struct_array())
+        yield Part(np.array(rows, np.int64), _messages(pa.array(clean, pa.binary()), response))
 
 
-def _readable(payloads: pa.BinaryArray, response: Response, reasons: dict[int, str]) -> Iterator[Part]:
+def _parts(payloads: pa.BinaryArray, response: Response, reasons: dict[int, str]) -> Iterator[Part]:
+    """What ptars can read: by member where all of a member's can be, and the rest."""
+    rest = np.ones(len(payloads), bool)
+    for member, rows in by_member(payloads, response):
+        with contextlib.suppress(
+            ValueError
+        ):  # then they are read as the rest is, which finds out which is broken
+            messages = _messages(payloads.take(pa.array(rows)), response, member.name)
+            rest[rows] = False
+            yield Part(rows, messages, member.name)
+    if rest.any():
+        yield from _readable(np.flatnonzero(rest), payloads, response, reasons)
+
+
+def _readable(
+    rows: Rows, payloads: pa.BinaryArray, response: Response, reasons: dict[int, str]
+) -> Iterator[Part]:
     """What ptars can read; upb is asked only so that ptars need not be asked about each message."""
-    waiting = [np.arange(len(payloads))]
+    waiting, everything = [rows], len(rows)
     while waiting:
         rows = waiting.pop()
         chosen = payloads if len(rows) == len(payloads) else payloads.take(pa.array(rows))
         try:
-            yield Part(rows, _handler(response).array_to_record_batch(chosen).to_struct_array())
+            yield Part(rows, _messages(chosen, response))
         except ValueError:
             if len(rows) == 1:
                 reasons[int(rows[0])] = _unreadable(chosen[0].as_py(), response)
-            elif len(rows) == len(payloads):
-                good = np.array([_parses(payload.as_py(), response.message) for payload in payloads])
+            elif len(rows) == everything:
+                good = np.array([_parses(payload.as_py(), response.message) for payload in chosen])
                 waiting = [rows[at : at + 1] for at in np.flatnonzero(~good)]
                 waiting += [rows[good]] if good.any() and not good.all() else _halves(rows[good])
             else:
@@ -117,10 +140,14 @@ def _doubled(messages: pa.StructArray, kind: Descriptor) -> Mask | None:
     return doubled
 
 
-@lru_cache(maxsize=32)
-def _handler(response: Response) -> Any:
-    pool = ptars.HandlerPool([response.descriptor.file])
-    return pool.get_for_message(response.descriptor)
+def _messages(payloads: pa.BinaryArray, response: Response, member: str | None = None) -> pa.StructArray:
+    return _handler(response, member).array_to_record_batch(payloads).to_struct_array()
+
+
+@lru_cache(maxsize=64)
+def _handler(response: Response, member: str | None) -> Any:
+    descriptor = only(response, member)
+    return ptars.HandlerPool([descriptor.file]).get_for_message(descriptor)
 
 
 def valid_bits(values: pa.Array) -> Mask:
