@@ -23,6 +23,7 @@ from wgtwo_pipeline.lake.folders import Folders, make_durable
 from wgtwo_pipeline.lake.local_faults import GOOD_PLACES, lake_error
 from wgtwo_pipeline.lake.store import LakeLocation, ObjectInfo, Opener, Protections, Tag
 from wgtwo_pipeline.lake.temporary import TEMPORARY, Temporary, same_content
+from wgtwo_pipeline.lake.unlink import unlink
 
 if TYPE_CHECKING:
     from fsspec.implementations.local import LocalFileSystem
@@ -124,13 +125,8 @@ class LocalLakeStore:
 
     def delete(self, keys: Iterable[str]) -> None:
         """See `Store.delete`; folders that become empty go too."""
-        folders = set()
         try:
-            for key in keys:
-                path = self._path(key)
-                with contextlib.suppress(FileNotFoundError), self._temporary.locked():
-                    os.unlink(path)
-                    folders.add(path.rpartition("/")[0])
+            folders = unlink(map(self._path, keys), self._temporary.locked)
             for folder in sorted(folders, reverse=True):
                 with contextlib.suppress(FileNotFoundError):  # another deleter prunes too
                     self._folders.sync(self._folders.prune(folder))
