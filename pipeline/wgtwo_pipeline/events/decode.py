@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 
 from wgtwo_pipeline.events.descriptors import Response, responses
 from wgtwo_pipeline.events.event_ids import event_ids
-from wgtwo_pipeline.events.messages import Mask, Part, Rows, read, valid_bits
+from wgtwo_pipeline.events.members import Rows
+from wgtwo_pipeline.events.messages import Mask, Part, read, valid_bits
 from wgtwo_pipeline.events.tables import LARGEST_NUMBER, MICROSECONDS, QUARANTINE, Column, Table, catalog
 from wgtwo_pipeline.events.wire import read_envelope
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 from google.protobuf.message import DecodeError
 
 from wgtwo_pipeline.events.descriptors import Response
-from wgtwo_pipeline.events.messages import Rows
+from wgtwo_pipeline.events.members import Rows
 from wgtwo_pipeline.events.tables import Table
 
 

@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 from wgtwo_pipeline.events import numbers
 from wgtwo_pipeline.events.api import HISTORY
 from wgtwo_pipeline.events.decode import Decoded, decode
-from wgtwo_pipeline.events.messages import Mask, Rows
+from wgtwo_pipeline.events.members import Rows
+from wgtwo_pipeline.events.messages import Mask
 from wgtwo_pipeline.events.numbers import Kind
 from wgtwo_pipeline.events.owners import QUARANTINED, Whose, owners
 
