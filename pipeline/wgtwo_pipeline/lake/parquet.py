@@ -1,6 +1,6 @@
 """How rows become the bytes of a table's file: as they are published, and anew without what was erased."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -12,41 +12,27 @@ _CODECS = ("zstd", "gzip", "snappy")
 
 _PADDING = b"wgtwo.padding"
 """The key-value metadata that makes a file longer where it would be as long as the one that it replaces."""
-_MAGIC_BYTES = 4
-"""Where the first column chunk begins, in every file."""
 
 _SAMPLE_ROWS, _SAMPLE_DISTINCT = 4096, 1024
-_ATTEMPTS = 64
 
 
-def encode(
-    rows: pa.Table,
-    row_group_rows: int,
-    codecs: str | Mapping[str, str] = _CODECS[0],
-    level: int = 1,
-) -> pa.Buffer:
-    """Parquet with the encodings that measured smallest: dictionaries only where values recur.
-
-    `codecs` is one for all columns, or one by each leaf column's path.
-    """
+def encode(rows: pa.Table, row_group_rows: int, codec: str = _CODECS[0]) -> pa.Buffer:
+    """Parquet with the encodings that measured smallest: dictionaries only where values recur."""
     sink = pa.BufferOutputStream()
-    pq.write_table(rows, sink, row_group_size=row_group_rows, **options(rows, codecs, level))
+    pq.write_table(rows, sink, row_group_size=row_group_rows, **options(rows, codec))
     return sink.getvalue()
 
 
-def options(rows: pa.Table, codecs: str | Mapping[str, str] = _CODECS[0], level: int = 1) -> dict[str, Any]:
+def options(rows: pa.Table, codec: str = _CODECS[0]) -> dict[str, Any]:
     """How `encode` tells pyarrow to write such rows, for who writes them piece by piece."""
     repeating = [name for name in rows.column_names if _repeats(rows[name])]
     plain = [name for name in rows.column_names if name not in repeating]
     deltas = {name: "DELTA_BINARY_PACKED" for name in plain if pa.types.is_temporal(rows[name].type)}
     deltas |= {name: "DELTA_BINARY_PACKED" for name in plain if pa.types.is_integer(rows[name].type)}
     deltas |= {name: "DELTA_LENGTH_BYTE_ARRAY" for name in plain if is_text(rows[name].type)}
-    levels: Any = level
-    if not isinstance(codecs, str):
-        levels = {path: level for path, codec in codecs.items() if codec != "snappy"}  # which has none
     return {
-        "compression": codecs,
-        "compression_level": levels,
+        "compression": codec,
+        "compression_level": None if codec == "snappy" else 1,  # snappy has none
         "use_dictionary": repeating,
         "column_encoding": deltas,
     }
@@ -59,37 +45,23 @@ def reencode(old: Any, rows: pa.Table, metadata: Mapping[str, str]) -> pa.Buffer
     which are the old file's if it was read by pyarrow, with `metadata` over them.
 
     A reader that is in the middle of a scan when the file is replaced may get a footer and some columns of the old
-    bytes and the rest of the new ones. Such a scan must fail, never return rows that are in neither: so wherever a
-    column chunk of the new file, or the first data page behind its dictionary, begins at an offset where one of
-    the old file does, it has another codec, and the two files differ in size. The codec at the beginning, where
-    each file has a chunk, changes in turn among three, so that a scan that spans two replacements fails, too.
+    bytes and the rest of the new ones. Such a scan must fail, never return rows that are in neither: so no page of
+    the new file has a codec that one of the old file has, and the two differ in size. Three codecs take turns, so
+    that a scan that spans two replacements fails, too. (Other codecs only where pages begin at the same offsets would
+    be smaller, and would not do: bytes before a page, or the rest of its header, can be read as a header, too.)
 
     Pure: the same arguments give the same bytes, with one version of pyarrow.
     """
-    before = _footer(old)
+    before = pq.ParquetFile(pa.BufferReader(old)).metadata
     group_rows = max([1, *(before.row_group(number).num_rows for number in range(before.num_row_groups))])
-    taken = {offset: codec for offset, _, codec in _beginnings(before)}
     kept = {name: value for name, value in (rows.schema.metadata or {}).items() if name != _PADDING}
     said = {name.encode(): value.encode() for name, value in metadata.items()}
     rows = rows.replace_schema_metadata({**kept, **said})
-    paths = [before.schema.column(number).path for number in range(before.num_columns)]
-    codecs = dict.fromkeys(paths, _CODECS[0])
-    codecs[paths[0]] = _after(taken.get(_MAGIC_BYTES, _CODECS[0]))
-    for attempt in range(_ATTEMPTS):
-        # Other levels give other lengths: where no choice of codecs will do, what follows begins elsewhere.
-        new = encode(rows, group_rows, codecs, level=1 + attempt // 8)
-        clash = next(
-            (path for offset, path, codec in _beginnings(_footer(new)) if taken.get(offset) == codec), None
-        )
-        if clash:
-            codecs[clash] = _after(codecs[clash])
-        elif len(new) == len(old):
-            rows = rows.replace_schema_metadata(
-                {**(rows.schema.metadata or {}), _PADDING: b"." * (attempt + 1)}
-            )
-        else:
-            return new
-    raise AssertionError("no layout differs from that of the file it replaces")
+    codec = _codec_after(before)
+    new = encode(rows, group_rows, codec)
+    if len(new) == len(old):
+        new = encode(rows.replace_schema_metadata({**kept, **said, _PADDING: b"."}), group_rows, codec)
+    return new
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -106,20 +78,12 @@ def _repeats(column: pa.ChunkedArray) -> bool:
     return bool(distinct <= _SAMPLE_DISTINCT and distinct * 4 <= len(column))
 
 
-def _footer(data: Any) -> pq.FileMetaData:
-    return pq.ParquetFile(pa.BufferReader(data)).metadata
-
-
-def _beginnings(footer: pq.FileMetaData) -> Iterator[tuple[int, str, str]]:
-    """Offset, path and codec of every column chunk, and of the data page behind its dictionary; ascending."""
-    for group in range(footer.num_row_groups):
-        for number in range(footer.num_columns):
-            chunk = footer.row_group(group).column(number)
-            codec = chunk.compression.lower()
-            if chunk.has_dictionary_page:
-                yield chunk.dictionary_page_offset, chunk.path_in_schema, codec
-            yield chunk.data_page_offset, chunk.path_in_schema, codec
-
-
-def _after(codec: str) -> str:
-    return _CODECS[(_CODECS.index(codec) + 1) % len(_CODECS)] if codec in _CODECS else _CODECS[0]
+def _codec_after(footer: pq.FileMetaData) -> str:
+    """The one whose turn it is after those of a file; the first is the one of files without a row group."""
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+    used = [
+        group.column(number).compression.lower() for group in groups for number in range(group.num_columns)
+    ]
+    last = _CODECS.index(used[0]) if used and used[0] in _CODECS else 0
+    turns = _CODECS[last + 1 :] + _CODECS[: last + 1]
+    return next((codec for codec in turns if codec not in used), turns[0])
