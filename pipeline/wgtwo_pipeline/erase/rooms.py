@@ -66,9 +66,8 @@ class Room(beam.DoFn):
         """This process's store of the lake."""
         return open_store(self._settings.lake)
 
-    @property
     def subjects(self) -> Subjects:
-        """Whom the erasure's request names."""
+        """Whom the erasure's request names. No property: Beam looks at each of those while it builds a graph."""
         return erasures.subjects(self.store, (self._settings.erasure,))
 
 
@@ -80,7 +79,7 @@ class Candidates(Room):
         yield ()
         if self._settings.erasure not in erasures.listing(self.store).plans:
             past = history.load(self.store)
-            items = candidates(self.store, past, self._settings.first_clean_epoch, self.subjects)
+            items = candidates(self.store, past, self._settings.first_clean_epoch, self.subjects())
             while group := tuple(islice(items, GROUP_OBJECTS)):
                 yield group
 
@@ -90,7 +89,7 @@ class Look(Room):
 
     def process(self, group: tuple[Item, ...]) -> Iterator[tuple[int, Looked]]:
         """Looks into several at once, a row group of each."""
-        look = partial(rewrite.look, self.store, subjects=self.subjects)
+        look = partial(rewrite.look, self.store, subjects=self.subjects())
         found = tuple(each for each in _at_once(look, group, LOOKS_AT_ONCE) if each)
         yield self._settings.erasure, Looked(len(group), found)
 
@@ -130,7 +129,7 @@ class Rewrite(Room):
     def _take(self, planned: Planned) -> Done | None:
         item = Item.of(planned.key)
         assert item, planned.key
-        return rewrite.take(self.store, item, self.subjects, self._settings.erasure, planned.bytes)
+        return rewrite.take(self.store, item, self.subjects(), self._settings.erasure, planned.bytes)
 
 
 class Finish(Room):
