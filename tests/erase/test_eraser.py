@@ -258,7 +258,8 @@ def test_quarantined_revocations_are_warned_of(store):
 
 def test_the_index_spares_looking(store, monkeypatch):
     """An erasure looks only into the epochs that have its subjects; without the index it finds the same."""
-    monkeypatch.setattr(subjects, "BLOCK_EPOCHS", 4)
+    monkeypatch.setattr(subjects, "PART_ROWS", 8)  # two numbers an epoch
+    monkeypatch.setattr(subjects, "READ_TOGETHER", 1)
     for epoch in range(8):
         owner = HERS if epoch in (2, 6) else HIS
         journal(store, sms_of(owner, epoch, at(epoch)), sms_of("+46701740600", 100 + epoch, at(epoch)))

@@ -34,7 +34,7 @@ def test_what_the_storage_keeps_is_in_the_receipt(store, monkeypatch):
     (receipt,) = eraser(store).erase(ByHand(numbers_file="given"), [HERS])
     assert not receipt.complete
     words = (
-        "2 stay",
+        "3 stay",
         "Object Lock: versions",
         "is replicated",
         "old versions of segments",

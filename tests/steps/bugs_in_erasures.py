@@ -177,16 +177,37 @@ def read_again_from_the_start(patches):
 
 def index_misses_an_epoch(patches):
     original = subjects.epochs_of
-    patches.setattr(
-        subjects, "epochs_of", lambda store, block, *rest: original(store, block, *rest) - {block.first}
-    )
+    patches.setattr(subjects, "epochs_of", lambda *arguments: original(*arguments) - {1})
+
+
+def index_goes_on_too_late(patches):
+    """With the second file of those that it does not know yet."""
+    original = subjects._plus
+
+    def plus(store, part, before, files, key):
+        return original(store, part, before, files[part.through >= part.first :], key)
+
+    patches.setattr(subjects, "_plus", plus)
+
+
+def index_grows_over_what_is_there(patches):
+    original = ScriptedStore.replace
+
+    def put(self, key, data, unchanged):
+        if key.startswith(subjects.ROOT):
+            self._step("replace", key)
+            self._bucket.put_over(key, bytes(memoryview(data).cast("B")))
+        else:
+            original(self, key, data, unchanged)
+
+    patches.setattr(ScriptedStore, "replace", put)
 
 
 def index_forgets(patches):
     """After an erasure it takes whole epochs out of the index."""
     original = subjects.follow
-    patches.setattr(
-        subjects,
-        "follow",
-        lambda store, block, files, epochs, key: original(store, block, [], epochs, key),
-    )
+    patches.setattr(subjects, "follow", lambda store, files, *rest: original(store, [], *rest))
+
+
+def index_keeps_who_was_erased(patches):
+    patches.setattr(finish, "_follow", lambda *_: None)

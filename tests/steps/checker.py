@@ -125,6 +125,7 @@ class Checker:
             self._former[key].add(self._ever[key])
         self._ever[key], self._objects[key] = hashlib.sha256(data).hexdigest(), data
         if key.startswith("subjects/"):
+            self.erasures.index(key, data)
             return
         if _RETAINED.fullmatch(key):
             before, (metadata, after) = self._retained[key], self._numbers_of(key, data)
@@ -248,7 +249,9 @@ class Checker:
             self._expect(json.loads(data)["format"] == 2, f"{key} says {data}")
         elif key.startswith("descriptors/"):
             self._expect(hashlib.sha256(data).hexdigest() in key, f"{key} is not what its name says")
-        elif not key.startswith("subjects/") and not self.erasures.put(key, data):
+        elif key.startswith("subjects/"):
+            self.erasures.index(key, data)
+        elif not self.erasures.put(key, data):
             self.violation(f"{key} has no place in the lake")
 
     def _deliveries(self, key, data):

@@ -30,6 +30,7 @@ class Erasures:
         self.plans: dict[int, list[str]] = {}
         self.receipts: dict[int, dict] = {}
         self.taken: dict[str, Counter] = {}  # by key: how many rows each erasure has taken
+        self.indexed: dict[str, set[tuple[str, int]]] = {}  # by key of the index's parts: token and epoch
 
     def expect(self, holds, text):
         if not holds:
@@ -40,14 +41,17 @@ class Erasures:
         event = self._checker.event(number)
         if not event.owner:
             return False
-        digits = event.owner.removeprefix("+").encode()
-        token = hashlib.blake2b(digits, key=self.key or b"", digest_size=8).hexdigest()
+        token = self._token(event)
         of_consents = event.table == "consent_revoke"
         for erasure in erasures:
             until = self.requests.get(erasure, {}).get("subjects", {}).get(token)
             if until and event.timestamp_us <= _us(until[of_consents]):
                 return True
         return False
+
+    def _token(self, event):
+        digits = event.owner.removeprefix("+").encode()
+        return hashlib.blake2b(digits, key=self.key or b"", digest_size=8).hexdigest()
 
     def listed(self, epoch):
         """The erasures that the seal of an epoch lists."""
@@ -114,6 +118,40 @@ class Erasures:
                 self.expect(same, f"receipt {number} misdescribes {row['key']}")
         self.impersonal(f"receipt {number}", data)
         self.receipts[number] = said
+        for part, rows in self.indexed.items():
+            self._names_nobody_erased(part, rows)
+
+    def index(self, key, data):
+        """A part of the index, new or other than before: it misses nobody, and brings nobody back."""
+        table = pq.read_table(io.BytesIO(data))
+        through = json.loads(table.schema.metadata[b"wgtwo.index"])["through"]
+        rows = {(token.hex(), epoch) for token, epoch in zip(*table.to_pydict().values(), strict=True)}
+        epochs = range(int(key[len("subjects/") : -len(".parquet")]), through + 1)
+        final = all(epoch in self._checker.manifests for epoch in epochs)
+        self.expect(final, f"{key} speaks of an epoch that is not committed")
+        missed = {(token, epoch) for token, epoch in self._in_tables() - rows if epoch in epochs}
+        self.expect(not missed, f"{key} misses {missed}")
+        self.indexed[key] = rows
+        self._names_nobody_erased(key, rows)
+
+    def _names_nobody_erased(self, key, rows):
+        over = [(self.requests[n]["subjects"], self.first_clean_epoch(n)) for n in self.receipts]
+        left = [
+            (token, epoch)
+            for token, epoch in rows - self._in_tables()
+            if any(token in subjects and epoch < first for subjects, first in over)
+        ]
+        self.expect(not left, f"{key} names {left}, who are erased")
+
+    def _in_tables(self):
+        """Whose events the tables' files of which epochs hold."""
+        return {
+            (self._token(event), int(_EPOCH.search(key)[1]))
+            for key, numbers in self._checker.held()
+            if key.startswith("tables/")
+            for event in map(self._checker.event, numbers)
+            if event.owner
+        }
 
     def impersonal(self, what, data):
         """Nothing that stays for ever holds a number or a token."""

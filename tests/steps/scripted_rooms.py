@@ -107,7 +107,7 @@ def install(world, patches):
             "datetime": datetime_of(clock),
             "open_store": lambda location: world.known[location.url].store,
         },
-        subjects: {"BLOCK_EPOCHS": 2, "ThreadPoolExecutor": Immediate},
+        subjects: {"PART_ROWS": 4, "READ_TOGETHER": 1, "ThreadPoolExecutor": Immediate},
         finish: {"datetime": datetime_of(clock)},
         erasures: {"secrets": SimpleNamespace(token_bytes=lambda size: b"k" * size)},
         jobs: {

@@ -25,7 +25,7 @@ def candidates(
 ) -> Iterator[Item]:
     """The files and retained copies of epochs before `before`, in order of their epochs. Opens none of them.
 
-    By the index of subjects, which is made where it is missing, unless a number can be anywhere in a row.
+    By the index of subjects, which is brought up to them, unless a number can be anywhere in a row.
     """
     files = table_files(store, past)
     old = pc.less_equal(files["min_timestamp"], pa.scalar(_latest(subjects), files["min_timestamp"].type))
@@ -34,8 +34,9 @@ def candidates(
     items = [item for item in map(Item.of, [*keys, *copies]) if item and item.epoch < before]
     anywhere = subjects.everywhere_until_us or subjects.everyone_until_us != NEVER or subjects.countries
     if by_index and not anywhere:
-        without = _epochs_without(store, files, before, subjects)
-        items = [item for item in items if item.epoch not in without or item.table in _ALWAYS]
+        tokens = {*subjects.until_us, *subjects.consents_until_us}
+        known = index.epochs_of(store, of_tables(files["key"].to_pylist()), before, subjects.key, tokens)
+        items = [item for item in items if item.epoch in known or item.table in _ALWAYS]
     yield from sorted(items, key=lambda item: (item.epoch, item.key))
 
 
@@ -44,22 +45,10 @@ def table_files(store: Store, past: History) -> pa.Table:
     return pa.concat_tables([past.base.read(store), checkpoint.files_of(past.manifests)])
 
 
-def of_epochs(files: pa.Table, epochs: Iterable[int]) -> list[Item]:
-    """The files of tables that these epochs have published."""
-    wanted = {*epochs}
-    items = map(Item.of, files["key"].to_pylist())
-    return [item for item in items if item and item.epoch in wanted and item.table not in _ALWAYS]
-
-
-def _epochs_without(store: Store, files: pa.Table, before: int, subjects: Subjects) -> set[int]:
-    """The epochs whose tables hold nothing of the subjects, as the index says."""
-    without: set[int] = set()
-    for block in index.blocks(before):
-        epochs = range(block.first, block.last + 1)
-        tokens = {*subjects.until_us, *subjects.consents_until_us}
-        found = index.epochs_of(store, block, of_epochs(files, epochs), subjects.key, tokens)
-        without |= {*epochs} - found
-    return without
+def of_tables(keys: Iterable[str]) -> list[Item]:
+    """Those that are files of tables: what the index speaks of."""
+    items = map(Item.of, keys)
+    return [item for item in items if item and item.table not in _ALWAYS]
 
 
 def _latest(subjects: Subjects) -> datetime:

@@ -6,10 +6,9 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from wgtwo_pipeline.erase.candidates import of_epochs, table_files
+from wgtwo_pipeline.erase.candidates import of_tables, table_files
 from wgtwo_pipeline.lake import erasures, history, receipts, retained, subjects
 from wgtwo_pipeline.lake.history import History
-from wgtwo_pipeline.lake.holds import Item
 from wgtwo_pipeline.lake.receipts import RETAINED, Receipt
 from wgtwo_pipeline.lake.store import Store
 
@@ -23,17 +22,17 @@ _HAS = {
 
 
 def finish(store: Store, erasure: int, first_clean_epoch: int, objects: pa.Table) -> Receipt:
-    """Deletes old versions of all that was planned, and of retained copies; then creates the receipt, and returns the
-    one that counts.
+    """Deletes old versions of all that was planned, of the index and of retained copies; then creates the receipt.
 
+    Returns the one that counts.
     Call it only when every object of the plan is rewritten. Idempotent.
     """
     asked, plan = erasures.request(store, erasure), erasures.plan(store, erasure)
     rewritten = plan.objects["key"].to_pylist()
     past = history.load(store)
-    indexes = list(_follow(store, past, first_clean_epoch, rewritten))
+    _follow(store, past, rewritten)
     files = [key for key in rewritten if not key.startswith(retained.ROOT)]
-    notes = tuple(_notes(store, past, [*files, *indexes, retained.ROOT]))
+    notes = tuple(_notes(store, past, [*files, subjects.ROOT, retained.ROOT]))
     erased: Counter[str] = Counter()
     freed: Counter[str] = Counter()
     blanked = copies = 0
@@ -68,15 +67,13 @@ def finish(store: Store, erasure: int, first_clean_epoch: int, objects: pa.Table
     return receipts.keep(store, receipt, objects)
 
 
-def _follow(store: Store, past: History, before: int, rewritten: list[str]) -> Iterator[str]:
-    """Brings the index of subjects up to the files that were rewritten; the keys of what was touched of it."""
-    items = [item for item in map(Item.of, rewritten) if item]
-    files = table_files(store, past) if items else None
-    for block in subjects.blocks(before) if items else ():
-        touched = {item.epoch for item in items if block.first <= item.epoch <= block.last}
-        if touched:
-            subjects.follow(store, block, of_epochs(files, touched), touched, erasures.key(store))
-            yield block.key
+def _follow(store: Store, past: History, rewritten: list[str]) -> None:
+    """Brings the index of subjects up to the files that were rewritten."""
+    touched = {item.epoch for item in of_tables(rewritten)}
+    if touched:
+        files = of_tables(table_files(store, past)["key"].to_pylist())
+        mine = [item for item in files if item.epoch in touched]
+        subjects.follow(store, mine, touched, erasures.key(store))
 
 
 def _notes(store: Store, past: History, keys: list[str]) -> Iterator[str]:
