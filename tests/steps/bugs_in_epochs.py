@@ -15,6 +15,7 @@ from wgtwo_pipeline.lake import (
     journal,
     manifest,
     outcomes,
+    recent,
     retained,
 )
 
@@ -143,3 +144,11 @@ def checkpoint_forgets_the_last_one(patches):
 def read_without_asking(patches):
     """Segments that a faster publisher has deleted count as lost."""
     patches.setattr(history, "is_committed", lambda *_: False)
+
+
+def recent_manifests_since_the_last_time(patches):
+    """Not since the checkpoint."""
+    original = recent.write
+    patches.setattr(
+        recent, "write", lambda store, base, manifests, _: original(store, base, manifests[-1:], 1)
+    )

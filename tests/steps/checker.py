@@ -6,6 +6,7 @@ at every moment is checked at every moment. Events are told apart by the number 
 It is over 300 lines because its books are one: each promise is checked against what all the other objects said.
 """
 
+import gzip
 import hashlib
 import io
 import json
@@ -24,6 +25,7 @@ _TABLE = re.compile(r"tables/(\w+)/day=(\d{4}-\d\d-\d\d)(?:/hour=(\d\d))?/(\d{10
 _QUARANTINE = re.compile(r"quarantine/day=(\d{4}-\d\d-\d\d)/(\d{10})(?:-(\d{3}))?\.parquet")
 _RETAINED = re.compile(r"retained/(\d{10})-(\d{4})\.arrow")
 _CHECKPOINT = re.compile(r"checkpoints/(\d{10})\.parquet")
+_RECENT = re.compile(r"checkpoints/(\d{10})\.manifests\.gz")
 _MARKED = {"voice": "call_id", "sms": "id", "consent_revoke": "service_id", "handset_change_v1": "imsi"}
 _TOTALS = ("received", "published", "duplicates", "quarantined", "erased")
 _HISTORY = timedelta(minutes=30)
@@ -160,10 +162,9 @@ class Checker:
             age = now - self._put_at[key]
             old = age >= self._retention or key in self._put_again
             self._expect(old, f"{key} was deleted after {age}")
-        elif match := _CHECKPOINT.fullmatch(key):
-            newer = any(
-                (other := _CHECKPOINT.fullmatch(each)) and other[1] > match[1] for each in self._objects
-            )
+        elif key.startswith("checkpoints/"):
+            kind = _CHECKPOINT if _CHECKPOINT.fullmatch(key) else _RECENT
+            newer = any(kind.fullmatch(each) and each > key for each in self._objects)
             self._expect(newer, f"{key} was deleted, and it was the newest")
         elif key.startswith("erasures/"):
             self.erasures.deleted(key)
@@ -235,6 +236,7 @@ class Checker:
             (_QUARANTINE, self._quarantine),
             (_RETAINED, self._retained_copy),
             (_CHECKPOINT, self._checkpoint),
+            (_RECENT, self._recent),
         ):
             if match := pattern.fullmatch(key):
                 reader(key, data, match)
@@ -441,6 +443,16 @@ class Checker:
             self._expect(
                 state["totals"][name] == total, f"{key} says {name} {state['totals'][name]}, not {total}"
             )
+
+    def _recent(self, key, data, match):
+        """All manifests since a checkpoint that was there, as they are."""
+        said = [json.loads(each) for each in gzip.decompress(data).decode().split("\n\n")]
+        last = int(match[1])
+        first = last + 1 - len(said)
+        checkpoints = [int(match[1]) for each in self._ever if (match := _CHECKPOINT.fullmatch(each))]
+        self._expect(first - 1 in (0, *checkpoints), f"{key} begins with epoch {first}, after no checkpoint")
+        theirs = [self._manifests.get(epoch) for epoch in range(first, last + 1)]
+        self._expect(said == theirs, f"{key} says other than the manifests")
 
 
 def _named_at(key):

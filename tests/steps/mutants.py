@@ -232,6 +232,12 @@ MUTANTS = (
     Mutant("flows", "commits before the files are put", publish.manifest_first, PLAIN),
     Mutant("checkpoint", "misses a file", epochs.checkpoint_misses_a_file, PLAIN),
     Mutant("checkpoint", "forgets the checkpoint before", epochs.checkpoint_forgets_the_last_one, SMALL),
+    Mutant(
+        "recent",
+        "has what has come since it was written last",
+        epochs.recent_manifests_since_the_last_time,
+        replace(PLAIN, checkpoint_every=9),
+    ),
     Mutant("rewrite", "puts a new file and deletes the old one", erase.new_key_and_delete, FORGOTTEN),
     Mutant("rewrite", "deletes a file that is empty now", erase.delete_when_empty, FORGOTTEN),
     Mutant(

@@ -120,6 +120,7 @@ def install(world, patches):
         epochs: {
             "datetime": datetime_of(clock),
             "CHECKPOINT_EVERY_EPOCHS": world.story.checkpoint_every,
+            "RECENT_EVERY_EPOCHS": 1,
             "_MANY_HEARTBEATS": 3,
             **{name: PerProcess(world, getattr(epochs, name)) for name in ("sealed", "descriptors")},
         },

@@ -25,9 +25,11 @@ from wgtwo_pipeline.lake.manifest import (
     merge,
     still_unreadable,
 )
-from wgtwo_pipeline.lake.store import Store
+from wgtwo_pipeline.lake.store import ObjectInfo, Store
 
 ROOT = "checkpoints/"
+RECENT_SUFFIX = ".manifests.gz"
+_SUFFIX = ".parquet"
 
 _COUNTS = ("received", "published", "duplicates", "quarantined", "erased", "unreadable")
 _TIME = pa.timestamp("us", tz="UTC")
@@ -109,6 +111,8 @@ class Checkpoint:
     totals: Totals = field(default_factory=Totals)
     unreadable: tuple[Unreadable, ...] = ()
     """The segments that were not readable, and have not been since."""
+    recent: str | None = field(default=None, compare=False)
+    """The object with the manifests after it (`recent.py`), if there was one when this was looked for."""
 
     def files(self, store: Store, table: str | None = None, day: date | None = None) -> list[TableFile]:
         """Its files: all, or those of one partition (only the row groups that can hold them are read)."""
@@ -133,15 +137,17 @@ class Checkpoint:
 def newest(store: Store, known: Checkpoint | None = None) -> Checkpoint:
     """The newest checkpoint, or `known` if there is none newer. Raises CorruptError."""
     found = known or Checkpoint()
-    last = max((info.key for info in store.list(ROOT, after=found.key or "")), default=None)
+    listed = [info.key for info in store.list(ROOT, after=found.key or "")]
+    last = max((key for key in listed if key.endswith(_SUFFIX)), default=None)
+    recent = max((key for key in listed if key.endswith(RECENT_SUFFIX) and key > (last or "")), default=None)
     if last is None:
-        return found
+        return known or Checkpoint(recent=recent)
     try:
         with store.open(last) as source:
             raw = json.loads(pq.read_schema(source).metadata[b"checkpoint"])
         unreadable = tuple(Unreadable(**each) for each in raw["unreadable"])
         totals = Totals.from_json(raw["totals"])
-        return Checkpoint(raw["epoch"], last, raw["retired_through"], totals, unreadable)
+        return Checkpoint(raw["epoch"], last, raw["retired_through"], totals, unreadable, recent)
     except (pa.ArrowException, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptError(
             f"{last} is no checkpoint that can be read ({error!r}); delete it, the manifests say the same"
@@ -169,13 +175,18 @@ def write(store: Store, base: Checkpoint, manifests: Sequence[Manifest]) -> None
     )
     # One that is there is another publisher's, or another pyarrow version's: it says the same.
     with contextlib.suppress(AlreadyExistsError):
-        store.create(f"{ROOT}{last.epoch:010d}.parquet", sink.getvalue())
+        store.create(f"{ROOT}{last.epoch:010d}{_SUFFIX}", sink.getvalue())
 
 
 def expire(store: Store, before: datetime) -> None:
-    """Deletes the checkpoints made before a time, never the newest. All together they would outgrow the tables."""
-    older = list(store.list(ROOT))[:-1]
-    store.delete([info.key for info in older if info.modified < before])
+    """Deletes the checkpoints made before a time, and the recent manifests beside them, never the newest of either.
+
+    All together they would outgrow the tables.
+    """
+    kinds: dict[bool, list[ObjectInfo]] = {True: [], False: []}
+    for info in store.list(ROOT):
+        kinds[info.key.endswith(_SUFFIX)].append(info)
+    store.delete([info.key for kind in kinds.values() for info in kind[:-1] if info.modified < before])
 
 
 def files_of(manifests: Iterable[Manifest]) -> pa.Table:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from wgtwo_pipeline.errors import AlreadyExistsError, CorruptError, NotFoundError
-from wgtwo_pipeline.lake import checkpoint, erasures, history, journal, retained
+from wgtwo_pipeline.lake import checkpoint, erasures, history, journal, recent, retained
 from wgtwo_pipeline.lake.manifest import (
     Manifest,
     Parameters,
@@ -30,6 +30,8 @@ from wgtwo_pipeline.lake.store import ObjectInfo, Store
 _LOG = logging.getLogger(__name__)
 
 CHECKPOINT_EVERY_EPOCHS = 256
+RECENT_EVERY_EPOCHS = 16
+"""So many manifests at most, and those of publishers that were killed, are read one by one."""
 CHECKPOINTS_KEPT = timedelta(days=1)
 """Far longer than anybody goes on reading one after a newer one has come."""
 SUPPRESSED_FOR = timedelta(days=30)
@@ -272,9 +274,12 @@ def retire(store: Store, past: history.History) -> None:
 
 
 def expire(store: Store, past: history.History, retention: timedelta) -> None:
-    """Deletes retained copies older than `retention`, of committed epochs only; writes a checkpoint when due."""
+    """Deletes retained copies older than `retention`, of committed epochs only; writes a checkpoint when due, or what
+    has come since the last one."""
     now = datetime.now(UTC)
     retained.expire(store, past, now - retention)
-    if past.committed - past.base.epoch >= CHECKPOINT_EVERY_EPOCHS:
+    due = past.committed - past.base.epoch >= CHECKPOINT_EVERY_EPOCHS
+    if due:
         checkpoint.write(store, past.base, past.manifests)
+    if due or recent.write(store, past.base, past.manifests, RECENT_EVERY_EPOCHS):
         checkpoint.expire(store, now - CHECKPOINTS_KEPT)

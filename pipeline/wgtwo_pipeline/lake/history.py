@@ -11,7 +11,7 @@ from itertools import islice
 
 from wgtwo_pipeline.errors import CorruptError, NotFoundError
 from wgtwo_pipeline.events.api import CONSENT_TABLES
-from wgtwo_pipeline.lake import checkpoint, erasures, journal
+from wgtwo_pipeline.lake import checkpoint, erasures, journal, recent
 from wgtwo_pipeline.lake.manifest import (
     EPOCHS,
     Manifest,
@@ -73,10 +73,12 @@ class History:
 def load(store: Store, known: History | None = None) -> History:
     """Reads what is committed by now: the newest checkpoint and the manifests after it, or after `known`.
 
+    Most of those are read as one object.
+
     Raises CorruptError where the numbers have a gap.
     """
     newest = checkpoint.newest(store, known.base if known else None)
-    past = known if known and known.base == newest else History(newest)
+    past = known if known and known.base == newest else History(newest, recent.read(store, newest))
     return History(past.base, (*past.manifests, *manifests(store, past.committed)))
 
 
