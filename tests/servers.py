@@ -63,6 +63,10 @@ class Credentials:
         }
 
 
+ADMINISTRATOR = Credentials("testaccess", "testsecretkey")
+"""Whoever may do everything on a VersityGateway."""
+
+
 class VersityGateway:
     """versitygw on a folder: a real S3 server that checks signatures and conditions."""
 
@@ -71,7 +75,7 @@ class VersityGateway:
         self._versioning = versioning
         self.port = port or free_port()
         self.endpoint = f"http://127.0.0.1:{self.port}"
-        self.credentials = Credentials("testaccess", "testsecretkey")
+        self.credentials = ADMINISTRATOR
         self._process: subprocess.Popen[bytes] | None = None
         for name in ("data", "iam", "versions"):
             (folder / name).mkdir(parents=True, exist_ok=True)

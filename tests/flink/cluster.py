@@ -1,6 +1,6 @@
 """A real Flink cluster on loopback for tests, each of its parts a process of its own.
 
-They are a JobManager, a TaskManager, Beam's job server and Beam's Python worker pool. `python tests/flink/cluster.py`
+They are a JobManager, TaskManagers, Beam's job server and Beam's Python worker pool. `python tests/flink/cluster.py`
 starts a cluster, says how to submit to it, and stops it on SIGINT.
 """
 
@@ -9,39 +9,40 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flink_processes import (
+    LOG4J,
+    answers,
+    configuration,
+    free_ports,
+    listens,
+    start_application,
+    start_java,
+    start_job_manager,
+    start_worker_pool,
+    stop,
+    wait,
+)
 from install import install
-from java_modules import JAVA_MODULES
-from reporter import class_path, reporter_settings
 
-START_SECONDS = 60.0
-STOP_SECONDS = 10.0
-
-LOG4J = """rootLogger.level = INFO
-rootLogger.appenderRef.console.ref = console
-appender.console.name = console
-appender.console.type = Console
-appender.console.target = SYSTEM_ERR
-appender.console.layout.type = PatternLayout
-appender.console.layout.pattern = %d{HH:mm:ss.SSS} %-5p %c{1} %m%n
-"""
+ENDED = ("FINISHED", "CANCELED", "FAILED")
 
 
 @dataclass
 class FlinkCluster:
-    """A running cluster. `folder` holds its configuration, checkpoints and the log of each process."""
+    """A running cluster. `folder` holds its configuration, checkpoints and the log of each process.
+
+    `slots` are those of one TaskManager.
+    """
 
     folder: Path
     home: Path
@@ -51,8 +52,9 @@ class FlinkCluster:
     worker_endpoint: str
     job_manager: subprocess.Popen[bytes]
     worker_pool: subprocess.Popen[bytes]
-    task_manager: subprocess.Popen[bytes]
     metrics_ports: list[int]
+    task_managers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _started: int = 0
 
     def options(self, *more: str) -> list[str]:
         """Return the pipeline options that submit to this cluster, followed by `more`."""
@@ -64,9 +66,33 @@ class FlinkCluster:
             *more,
         ]
 
+    def flink_options(self, *more: str) -> list[str]:
+        """Return the options that users name, who want a stop to reach Flink; followed by `more`."""
+        master = self.rest_url.removeprefix("http://")
+        return [*self.options()[1:], "--runner=FlinkRunner", f"--flink_master={master}", *more]
+
     def jobs(self) -> dict[str, str]:
         """Return the state of every job (RUNNING, RESTARTING, FINISHED, CANCELED, FAILED, …) by its id."""
         return {job["id"]: job["status"] for job in self.rest("/jobs")["jobs"]}
+
+    def running(self) -> list[str]:
+        """Return every job that has not ended."""
+        return [job for job, state in self.jobs().items() if state not in ENDED]
+
+    def newest_job(self) -> str:
+        """Return the job that began last."""
+        return str(max(self.rest("/jobs/overview")["jobs"], key=lambda job: int(job["start-time"]))["jid"])
+
+    def subtasks(self, job: str, room: str) -> list[list[tuple[str, int]]]:
+        """Return, for each vertex of a job whose name has `room` in it, what TaskManager each subtask is in.
+
+        With it how many records that subtask has read so far, as far as it is known.
+        """
+        vertices = [each for each in self.rest(f"/jobs/{job}")["vertices"] if room in each["name"]]
+        found = [self.rest(f"/jobs/{job}/vertices/{each['id']}")["subtasks"] for each in vertices]
+        return [
+            [(task["taskmanager-id"], task["metrics"]["read-records"]) for task in tasks] for tasks in found
+        ]
 
     def cancel(self, job: str) -> None:
         """Ask for a job's end and return at once; `jobs()` tells when it is CANCELED.
@@ -81,15 +107,14 @@ class FlinkCluster:
         with urllib.request.urlopen(request, timeout=10) as response:
             return json.loads(response.read() or b"null")
 
-    def kill_task_manager(self) -> None:
-        """Kill -9 the only TaskManager: jobs go to RESTARTING until `start_task_manager`."""
-        self.task_manager.kill()
-        self.task_manager.wait()
+    def python_workers(self) -> list[int]:
+        """Return the process ids of all that the worker pool has started and that live."""
+        tasks = Path(f"/proc/{self.worker_pool.pid}/task").glob("*/children")  # it starts them in threads
+        return [int(worker) for children in tasks for worker in children.read_text().split()]
 
     def kill_python_workers(self) -> int:
         """Kill -9 every process that the worker pool has started; returns how many there were."""
-        tasks = Path(f"/proc/{self.worker_pool.pid}/task").glob("*/children")  # it starts them in threads
-        workers = [int(worker) for children in tasks for worker in children.read_text().split()]
+        workers = self.python_workers()
         for worker in workers:
             os.kill(worker, signal.SIGKILL)
         return len(workers)
@@ -100,49 +125,85 @@ class FlinkCluster:
         self.job_manager.wait()
 
     def start_job_manager(self) -> None:
-        """Start a JobManager at the same address and return once the TaskManager has registered with it."""
-        self.job_manager = _start_job_manager(self.folder, self.home)
-        _wait(
-            lambda: (
-                _answers(self.rest_url + "/overview")
-                and self.rest("/overview")["slots-available"] == self.slots
-            ),
-            "the JobManager and its TaskManager",
+        """Start a JobManager at the same address and return once every TaskManager has registered with it."""
+        self.job_manager = start_job_manager(self.folder, self.home)
+        self._wait_for_task_managers()
+
+    def start_application(self, driver: str, environment: Mapping[str, str]) -> None:
+        """Start a JobManager of application mode, where the killed one was.
+
+        It runs `driver`, a command line, which submits the one job; it needs no other job server.
+        """
+        self.job_manager = start_application(self.folder, self.home, driver, environment)
+        self._wait_for_task_managers()
+
+    def _wait_for_task_managers(self) -> None:
+        wait(
+            lambda: answers(self.rest_url + "/overview") and self._offering() >= set(self.task_managers),
+            "the JobManager and its TaskManagers",
             self.job_manager,
             self.folder,
         )
 
-    def start_task_manager(self) -> None:
-        """Start a TaskManager and return once its slots are offered."""
+    def kill_task_manager(self, job: str) -> None:
+        """Kill -9 a TaskManager that works for a job, which goes to RESTARTING until slots suffice again."""
+        (at_work, _), *_ = self.subtasks(job, "")[0]
+        killed = self.task_managers.pop(at_work)
+        killed.kill()
+        killed.wait()
+
+    def start_task_manager(self) -> str:
+        """Start a TaskManager and return its id once its slots are offered."""
+        self._started += 1
+        name = f"task-manager-{self._started}"
         main = "flink.runtime.taskexecutor.TaskManagerRunner"
-        self.task_manager = _start_java(
-            self.folder, self.home, "task-manager", 1024, main, "--configDir", str(self.folder)
-        )
-        _wait(
-            lambda: self.rest("/overview")["slots-available"] == self.slots,
+        settings = ["--configDir", str(self.folder), f"-Dtaskmanager.resource-id={name}"]
+        self.task_managers[name] = start_java(self.folder, self.home, name, 1024, main, *settings)
+        wait(
+            lambda: name in self._offering(),
             "the TaskManager to offer its slots",
-            self.task_manager,
+            self.task_managers[name],
             self.folder,
         )
+        return name
+
+    def _offering(self) -> set[str]:
+        """The TaskManagers whose slots are known: whether they are free is a question of the jobs."""
+        found = self.rest("/taskmanagers")["taskmanagers"]
+        return {each["id"] for each in found if each["slotsNumber"] == self.slots}
+
+    @contextmanager
+    def another_task_manager(self) -> Iterator[None]:
+        """Have one TaskManager more while the context lasts. Any may be killed and another started in between."""
+        before = len(self.task_managers)
+        self.start_task_manager()
+        try:
+            yield
+        finally:
+            while len(self.task_managers) > before:
+                stop(self.task_managers.popitem()[1])
 
 
 @contextmanager
 def flink_cluster(
-    folder: Path, slots: int = 2, import_from: Path = Path(__file__).parent
+    folder: Path,
+    slots: int = 2,
+    import_from: Path = Path(__file__).parent,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[FlinkCluster]:
     """Install what is missing, run a cluster while the context lasts, and stop all of its processes at the end.
 
-    Blocks until it takes jobs. `folder` must be empty or absent; logs stay in it. Workers can import what is
-    installed and what lies in `import_from`.
+    Blocks until it takes jobs; it has one TaskManager then. `folder` must be empty or absent; logs stay in it.
+    Workers can import what is installed and what lies in `import_from`, and find `environment` in theirs.
     """
     home = install()
     folder.mkdir(parents=True, exist_ok=True)
-    rpc, rest, job, artifact, worker, *metrics = _free_ports(8)
-    (folder / "config.yaml").write_text(_configuration(folder, slots, rpc, rest, metrics))
+    rpc, rest, job, artifact, worker, *metrics = free_ports(9)
+    (folder / "config.yaml").write_text(configuration(folder, slots, rpc, rest, metrics))
     (folder / "log4j2.properties").write_text(LOG4J)
     rest_url = f"http://127.0.0.1:{rest}"
     with ExitStack() as running:
-        manager = _start_job_manager(folder, home)
+        manager = start_job_manager(folder, home)
         ports = [f"--job-port={job}", f"--artifact-port={artifact}", "--expansion-port=-1"]
         places = [
             f"--flink-master=127.0.0.1:{rest}",
@@ -150,140 +211,20 @@ def flink_cluster(
             f"--artifacts-dir={folder}/artifacts",
         ]
         main = "beam.runners.flink.FlinkJobServerDriver"
-        server = _start_java(folder, home, "job-server", 512, main, *places, *ports)
-        running.callback(_stop, server)
-        pool = _start_worker_pool(folder, worker, import_from)
-        running.callback(_stop, pool)
+        server = start_java(folder, home, "job-server", 512, main, *places, *ports)
+        running.callback(stop, server)
+        pool = start_worker_pool(folder, worker, import_from, environment or {})
+        running.callback(stop, pool)
 
-        _wait(lambda: _answers(rest_url + "/overview"), "the JobManager", manager, folder)
         jobs_at, workers_at = (f"127.0.0.1:{port}" for port in (job, worker))
-        cluster = FlinkCluster(
-            folder, home, slots, rest_url, jobs_at, workers_at, manager, pool, manager, metrics
-        )
-        running.callback(lambda: _stop(cluster.job_manager))  # whichever is the last one then
-        running.callback(lambda: _stop(cluster.task_manager))  # whichever is the last one then
+        cluster = FlinkCluster(folder, home, slots, rest_url, jobs_at, workers_at, manager, pool, metrics)
+        running.callback(lambda: stop(cluster.job_manager))  # whichever is the last one then
+        running.callback(lambda: [stop(each) for each in cluster.task_managers.values()])
+        wait(lambda: answers(rest_url + "/overview"), "the JobManager", manager, folder)
         cluster.start_task_manager()
-        _wait(lambda: _listens(job), "Beam's job server", server, folder)
-        _wait(lambda: _listens(worker), "the Python worker pool", pool, folder)
+        wait(lambda: listens(job), "Beam's job server", server, folder)
+        wait(lambda: listens(worker), "the Python worker pool", pool, folder)
         yield cluster
-
-
-def _configuration(folder: Path, slots: int, rpc: int, rest: int, metrics: Sequence[int]) -> str:
-    # JSON is YAML. Memory is stated in full, since no start script works it out here.
-    settings = {
-        "jobmanager.rpc.address": "127.0.0.1",
-        "jobmanager.rpc.port": rpc,
-        "jobmanager.bind-host": "127.0.0.1",
-        "rest.address": "127.0.0.1",
-        "rest.port": rest,
-        "rest.bind-address": "127.0.0.1",
-        "taskmanager.host": "127.0.0.1",
-        "taskmanager.bind-host": "127.0.0.1",
-        "taskmanager.numberOfTaskSlots": slots,
-        "taskmanager.cpu.cores": slots,
-        "taskmanager.memory.framework.heap.size": "128m",
-        "taskmanager.memory.framework.off-heap.size": "128m",
-        "taskmanager.memory.task.heap.size": "512m",
-        "taskmanager.memory.task.off-heap.size": "64m",
-        "taskmanager.memory.managed.size": "128m",
-        "taskmanager.memory.network.min": "64m",
-        "taskmanager.memory.network.max": "64m",
-        "taskmanager.memory.jvm-metaspace.size": "256m",
-        "taskmanager.memory.jvm-overhead.min": "192m",
-        "taskmanager.memory.jvm-overhead.max": "192m",
-        "parallelism.default": 1,
-        "heartbeat.interval": 1000,
-        "heartbeat.timeout": 10000,
-        "restart-strategy.type": "fixed-delay",
-        "restart-strategy.fixed-delay.attempts": 1000000,
-        # Long enough that whoever polls the state of a job sees it RESTARTING.
-        "restart-strategy.fixed-delay.delay": "5 s",
-        "state.checkpoints.dir": (folder / "checkpoints").absolute().as_uri(),
-        "io.tmp.dirs": str((folder / "tmp").absolute()),
-        "blob.storage.directory": str((folder / "blobs").absolute()),
-        # Beam is on every class path: loading it anew from each job's copy would fill the metaspace job by job.
-        "classloader.resolve-order": "parent-first",
-        **reporter_settings(metrics),
-    }
-    return json.dumps(settings, indent=1)
-
-
-def _start_job_manager(folder: Path, home: Path) -> subprocess.Popen[bytes]:
-    main = "flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
-    return _start_java(folder, home, "job-manager", 512, main, "--configDir", str(folder))
-
-
-def _start_java(
-    folder: Path, home: Path, name: str, heap_mebibytes: int, main: str, *arguments: str
-) -> subprocess.Popen[bytes]:
-    log4j = f"-Dlog4j.configurationFile={folder / 'log4j2.properties'}"
-    java = ["java", f"-Xmx{heap_mebibytes}m", "-XX:+UseSerialGC", log4j, *JAVA_MODULES]
-    return _start(folder, name, [*java, "-cp", class_path(home), f"org.apache.{main}", *arguments])
-
-
-def _start_worker_pool(folder: Path, port: int, import_from: Path) -> subprocess.Popen[bytes]:
-    # The pool starts its workers as `python`: this interpreter must be the first on its PATH. It never reads their
-    # stdout: a worker that printed more than 64 KiB there would block for ever.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    command = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"]
-    return _start(
-        folder, "worker-pool", command, {**os.environ, "PATH": path, "PYTHONPATH": str(import_from)}
-    )
-
-
-def _start(
-    folder: Path, name: str, command: Sequence[str], environment: dict[str, str] | None = None
-) -> subprocess.Popen[bytes]:
-    # A session of its own, so that the workers that the pool starts can be stopped with it.
-    with (folder / f"{name}.log").open("ab") as log:
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment
-        )
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    with suppress(ProcessLookupError):  # what it started and left behind
-        os.killpg(process.pid, signal.SIGKILL)
-
-
-def _wait(ready: Callable[[], bool], what: str, process: subprocess.Popen[bytes], folder: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not ready():
-        if process.poll() is not None:
-            raise RuntimeError(
-                f"waiting for {what}: its process exited {process.returncode}, see the logs in {folder}"
-            )
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"waited {START_SECONDS:.0f} s for {what}: see the logs in {folder}")
-        time.sleep(0.1)
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5):
-            return True
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def main() -> None:

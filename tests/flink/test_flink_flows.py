@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,11 @@ from processes import Command, Service, assert_audit_passes
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(400)]
 
 
-def on(flink: FlinkCluster, *more: str) -> list[str]:
-    master = flink.rest_url.removeprefix("http://")
-    return [*flink.options()[1:], "--runner=FlinkRunner", f"--flink_master={master}", *more]
-
-
-def running(flink: FlinkCluster) -> list[str]:
-    ended = ("FINISHED", "CANCELED", "FAILED")
-    return [job for job, state in flink.jobs().items() if state not in ended]
+@pytest.fixture(scope="module", name="flink")
+def two_task_managers(flink: FlinkCluster) -> Iterator[FlinkCluster]:
+    """With two slots each."""
+    with flink.another_task_manager():
+        yield flink
 
 
 def chains(flink: FlinkCluster, job: str) -> list[tuple[str, list[str]]]:
@@ -51,23 +48,23 @@ def test_nothing_is_lost_or_twice_through_a_kill_a_cancel_and_publishing_on_two_
     command: Callable[..., Command],
     tmp_path: Path,
 ) -> None:
-    """Two members on Flink, kill -9 of the TaskManager, SIGTERM; then publish on Flink, and the rest locally."""
+    """Two members on Flink, kill -9 of their TaskManager, SIGTERM; publish in four slots, and the rest locally."""
     lake = tmp_path / "lake"
     sandbox = service("--rate", 300)
     subscription = ("--endpoint", sandbox.address, "--plaintext", "--lake", lake, "--ack-timeout", "5s")
-    job = command("ingest", *subscription, "--subscriptions", 2, *on(flink))
+    job = command("ingest", *subscription, "--subscriptions", 2, *flink.flink_options())
     wait_until(lambda: acked(sandbox) > 1_500, 120, "acks through Flink", lambda: job.stderr)
     assert len(members(sandbox)) == 2
     assert all(member["delivered"] > 300 for member in members(sandbox)), "each at once, not in turns"
 
-    (running_job,) = running(flink)
+    (running_job,) = flink.running()
     sources, streams = chains(flink, running_job)[:2], chains(flink, running_job)[2:]
     assert [shipped for _, shipped in sources] == [[], []]
     assert all("Impulse" in chain and "Members" in chain for chain, _ in sources)
     assert [shipped for _, shipped in streams] == [["HASH"], ["HASH"]], "only the source's split is shipped"
     assert all("{Subscribe, Journal, Ack}" in chain for chain, _ in streams)
 
-    flink.kill_task_manager()
+    flink.kill_task_manager(running_job)
     wait_until(lambda: not members(sandbox), 30, "the workers' streams are closed", lambda: members(sandbox))
     job.says("is RESTARTING")
     before = acked(sandbox)
@@ -83,7 +80,11 @@ def test_nothing_is_lost_or_twice_through_a_kill_a_cancel_and_publishing_on_two_
     sandbox.set_rate(0)
     assert sandbox.group()["most_in_flight"] <= 100
 
-    command("publish", "--lake", lake, *on(flink)).succeeds(120)
+    command("publish", "--lake", lake, *flink.flink_options("--parallelism=4")).succeeds(120)
+    (writing,) = flink.subtasks(flink.newest_job(), "Deduplicate, Write")
+    assert len(writing) == 4
+    assert len({place for place, _ in writing}) == 2
+    assert all(records > 0 for _, records in writing), "tables are shared by all four"
     assert assert_nothing_twice(lake) >= acked(sandbox)
     assert_audit_passes(lake)
 
@@ -99,29 +100,43 @@ def test_a_job_outlives_its_command_a_worker_and_the_job_manager(
     command: Callable[..., Command],
     tmp_path: Path,
 ) -> None:
-    """Detached; kill -9 of the Python worker, of the JobManager; submitted from nothing, and its command killed."""
+    """Four members in four slots of two TaskManagers share the load, detached.
+
+    kill -9 of the Python workers, of the JobManager; submitted from nothing, and its command killed.
+    """
     lake = tmp_path / "lake"
     sandbox = service("--rate", 300)
     subscription = ("--endpoint", sandbox.address, "--plaintext", "--lake", lake, "--ack-timeout", "5s")
+    members_of_four = ("--subscriptions", 4, *flink.flink_options("--parallelism=4"))
 
     def goes_on(after: str) -> None:
         before = acked(sandbox)
         wait_until(lambda: acked(sandbox) > before + 600, 120, f"acks after {after}", flink.jobs)
 
-    submitted = command("ingest", *subscription, "--detach", *on(flink)).succeeds(180)
-    assert submitted.stdout.split() == running(flink), "the id, and nothing else"
+    submitted = command("ingest", *subscription, "--detach", *members_of_four).succeeds(180)
+    assert submitted.stdout.split() == flink.running(), "the id, and nothing else"
+    wait_until(lambda: len(members(sandbox)) == 4, 120, "four streams", lambda: members(sandbox))
+    before = {member["number"]: member["delivered"] for member in members(sandbox)}
+
+    def more() -> list[int]:
+        return [member["delivered"] - before[member["number"]] for member in members(sandbox)]
+
     goes_on("the command has ended")
-    assert flink.kill_python_workers() > 0
-    goes_on("the worker was killed")
+    wait_until(lambda: min(more()) > 100, 60, "all get events, not in turns that never end", more)
+    assert len(more()) == 4
+    streams = flink.subtasks(*flink.running(), "Journal, Ack")
+    assert [len({place for place, _ in tasks}) for tasks in streams] == [2, 2, 2, 2]
+    assert flink.kill_python_workers() >= 2, "one for each TaskManager"
+    goes_on("the workers were killed")
 
     flink.kill_job_manager()
     flink.start_job_manager()
-    assert not running(flink), "it knows nothing of the job: no savepoint, no checkpoint"
-    again = command("ingest", *subscription, *on(flink))
+    assert not flink.running(), "it knows nothing of the job: no savepoint, no checkpoint"
+    again = command("ingest", *subscription, *members_of_four)
     goes_on("the JobManager was killed")
 
     again.send(signal.SIGKILL)
-    wait_until(lambda: not running(flink), 60, "the job of the killed command is cancelled", flink.jobs)
+    wait_until(lambda: not flink.running(), 60, "the job of the killed command is cancelled", flink.jobs)
     sandbox.set_rate(0)
     command("ingest", *subscription, "--until-idle", "6s").succeeds(90)
     command("publish", "--lake", lake).succeeds(60)
@@ -140,7 +155,7 @@ def test_check_looks_at_every_part_of_the_cluster(
     sandbox = service("--rate", 1)
     before = flink.jobs()
     connection = ("--endpoint", sandbox.address, "--plaintext", "--lake", tmp_path / "lake")
-    found = command("check", *connection, *on(flink)).succeeds(60).stdout.splitlines()
+    found = command("check", *connection, *flink.flink_options()).succeeds(60).stdout.splitlines()
     assert not [line for line in found if line.startswith("✗")]
     for part in (
         "✓ versions",
@@ -168,7 +183,11 @@ def test_an_erasure_is_a_job_of_flink(
     ).succeeds(90)
     command("publish", "--lake", lake).succeeds(60)
     finished = sum(state == "FINISHED" for state in flink.jobs().values())
-    receipt = command("erase", "--json", "--country", "47", "--lake", lake, *on(flink)).succeeds(180).stdout
+    receipt = (
+        command("erase", "--json", "--country", "47", "--lake", lake, *flink.flink_options("--parallelism=4"))
+        .succeeds(180)
+        .stdout
+    )
     assert sum(state == "FINISHED" for state in flink.jobs().values()) > finished
     erased = sum(json.loads(receipt.splitlines()[0])["erased"].values())
     assert erased > 0
@@ -186,8 +205,10 @@ def test_run_drives_both_flows_on_flink_and_publishes_at_the_end(
     lake = tmp_path / "lake"
     sandbox = service("--rate", 1_000, "--count", 3_000)
     connection = ("--endpoint", sandbox.address, "--plaintext", "--lake", lake)
-    process = command("run", *connection, "--until-idle", "5s", "--publish-every", "5s", *on(flink))
+    process = command(
+        "run", *connection, "--until-idle", "5s", "--publish-every", "5s", *flink.flink_options()
+    )
     process.succeeds(180)
-    assert not running(flink)
+    assert not flink.running()
     sandbox.all_acked()
     assert_published(lake, sandbox.emitted())

@@ -63,7 +63,7 @@ def test_streaming_job_survives_kill_of_its_task_manager(flink: FlinkCluster, tm
     poll(lambda: lines() > 5, "the first elements")
     (job,) = set(flink.jobs()) - before
 
-    flink.kill_task_manager()
+    flink.kill_task_manager(job)
     poll(lambda: flink.jobs()[job] == "RESTARTING", "the job to notice")
     written = lines()
     flink.start_task_manager()

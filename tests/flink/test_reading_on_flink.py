@@ -49,7 +49,7 @@ def test_windows_close_with_what_sql_says_through_a_kill_of_the_task_manager(
         return int(flink.rest(f"/jobs/{job}/checkpoints")["counts"]["completed"])
 
     wait_until(lambda: at_least(5) and checkpoints() > 0, 150, "windows and a checkpoint", pause_seconds=0.3)
-    flink.kill_task_manager()
+    flink.kill_task_manager(job)
     wait_until(lambda: flink.jobs()[job] == "RESTARTING", 60, "the job to notice", pause_seconds=0.1)
     came = {name: len(events(tmp_path, name)) for name in BOTH}
     most = max(len(closed(tmp_path, name)) for name in BOTH)
