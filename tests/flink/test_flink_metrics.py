@@ -13,7 +13,6 @@ from cluster import FlinkCluster
 from patience import wait_until
 from processes import Command, Service
 from reporter import REPORTER
-from test_flink_flows import on
 from wgtwo_pipeline.ingest.counters import NAMES
 
 # The session's first test also waits for downloads, on a machine that has nothing yet.
@@ -43,7 +42,7 @@ def test_its_prometheus_reporter_shows_our_counters(
     sandbox = service("--count", COUNT, "--rate", 200)
     lake = tmp_path / "lake"
     connection = ("--endpoint", sandbox.address, "--plaintext", "--lake", lake)
-    job = command("ingest", *connection, *on(flink))
+    job = command("ingest", *connection, *flink.flink_options())
     prefix = "flink_taskmanager_job_task_operator_ingest_"
 
     def count(name: str) -> float:
