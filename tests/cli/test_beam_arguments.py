@@ -58,6 +58,8 @@ def test_refusals(typed, message):
         ("prismrunner", "PrismRunner"),
         ("PortableRunner", "PortableRunner"),
         ("my.module.Runner", "my.module.Runner"),
+        ("apache_beam.runners.portability.prism_runner.PrismRunner", "PrismRunner"),
+        ("SwitchingDirectRunner", "DirectRunner"),
     ],
 )
 def test_runners(given, name):

@@ -2,6 +2,7 @@
 
 import pytest
 
+ELSEWHERE = "https://example.com/what-would-be-run"
 SERVICE = ("--endpoint", "127.0.0.1:9", "--plaintext")
 
 
@@ -17,6 +18,19 @@ SERVICE = ("--endpoint", "127.0.0.1:9", "--plaintext")
             ("--runner=PrismRunner", *SERVICE),
             "would download Prism: name its program with",
         ),
+        (
+            "publish",
+            ("--runner=apache_beam.runners.portability.spark_runner.SparkRunner",),
+            "would download Beam's job",
+        ),
+        ("publish", ("--runner=PrismRunner", f"--prism_location={ELSEWHERE}"), "is no file on this machine"),
+        ("publish", (f"--prism_location={ELSEWHERE}",), "is no file on this machine"),
+        (
+            "publish",
+            ("--runner=FlinkRunner", f"--flink_job_server_jar={ELSEWHERE}"),
+            "is no file on this machine",
+        ),
+        ("erase", ("--runner=FlinkRunner",), "would download Beam's job server: name its jar with --flink"),
         ("publish", ("--runner=PortableRunner",), "needs --job_endpoint=HOST:PORT"),
         ("publish", ("--runner=DataflowRunner",), "needs --project=…, --region=…, --temp_location=…"),
         (

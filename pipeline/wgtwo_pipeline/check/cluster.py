@@ -33,7 +33,7 @@ def examine(config: Config) -> Iterator[Finding]:
         return
     from wgtwo_pipeline.run import jobs
 
-    chosen = jobs.options(config, streaming=True).get_all_options()
+    chosen = jobs.chosen(config, streaming=True).get_all_options()
     master = jobs.flink_master(config)
     if master is None:
         yield not_tried(
@@ -55,7 +55,7 @@ def _versions() -> str:
 def _runner(config: Config) -> str:
     from wgtwo_pipeline.run import jobs
 
-    chosen = jobs.options(config, streaming=False).get_all_options()
+    chosen = jobs.chosen(config, streaming=False).get_all_options()
     name = str(chosen["runner"])
     runners.check("ingest", name, chosen)
     if not cluster.is_remote(config):

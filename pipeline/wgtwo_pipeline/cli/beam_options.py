@@ -44,10 +44,16 @@ def _refuse(message: str) -> NoReturn:
 
 def runner_name(name: str, origin: str) -> str:
     """The full name of a runner; Beam also takes `flink` for FlinkRunner, or the path of a class."""
-    if name == "DirectRunner" or "." in name:
+    if name == "DirectRunner":
         return name
     from apache_beam.options.pipeline_options import StandardOptions
 
+    if name in StandardOptions.ALL_KNOWN_RUNNERS:
+        name = name.rpartition(".")[2]
+    elif "." in name:
+        return name
+    if name.lower().startswith("switchingdirect"):
+        return "DirectRunner"  # what that is in Beam
     names = {runner.lower(): str(runner) for runner in StandardOptions.KNOWN_RUNNER_NAMES}
     for candidate in (name.lower(), name.lower() + "runner"):
         if candidate in names:

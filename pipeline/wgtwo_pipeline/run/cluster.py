@@ -17,7 +17,6 @@ from wgtwo_pipeline.errors import ConfigurationError, LakeError, PipelineError
 from wgtwo_pipeline.lake import history, journal
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation, Store
-from wgtwo_pipeline.run import runners
 from wgtwo_pipeline.run.children import Lifeline
 from wgtwo_pipeline.run.config import Config
 from wgtwo_pipeline.service.settings import Service
@@ -50,7 +49,6 @@ def prepared(config: Config) -> Config:
         raise ConfigurationError(
             f"run needs --endpoint HOST:PORT with --runner={runner}: no worker would reach a sandbox in here"
         )
-    runners.check(config.command, runner, chosen)
     return replace(config, lake=_seen_by_workers(config.lake))
 
 

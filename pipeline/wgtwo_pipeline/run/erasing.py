@@ -38,6 +38,7 @@ def erase(asked: Asked) -> int:
     if asked.receipts:
         show(receipts.read_all(open_to_read(asked.lake)), as_json=asked.json)
         return 0
+    jobs.options(asked.config, streaming=False)  # refuses a runner that cannot do it
     lines = _lines(asked.by_hand) if asked.by_hand else ()
     if asked.dry_run:
         open_to_read(asked.lake)

@@ -23,7 +23,7 @@ from wgtwo_pipeline.lake import epochs, history
 from wgtwo_pipeline.lake.manifest import Manifest, Parameters
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.publish.rooms import PublishSettings
-from wgtwo_pipeline.run import memory
+from wgtwo_pipeline.run import memory, runners
 from wgtwo_pipeline.run.config import Config
 from wgtwo_pipeline.service.settings import Service
 
@@ -33,22 +33,29 @@ _IN_PROCESS = "FnApiRunner"
 
 
 def options(config: Config, *, streaming: bool) -> PipelineOptions:
-    """Beam's options for a flow.
+    """Beam's options for a flow; ConfigurationError where its runner cannot do that, or would download something."""
+    checked = chosen(config, streaming=streaming)
+    runners.check(config.command, str(checked.view_as(StandardOptions).runner), checked.get_all_options())
+    return checked
+
+
+def chosen(config: Config, *, streaming: bool) -> PipelineOptions:
+    """Beam's options as they were given.
 
     Beam's DirectRunner would first try to download Prism, and fall back to its in-process runner with alarming
     words; this names the in-process runner itself, unless a Prism is at hand.
     """
-    chosen = PipelineOptions(list(config.beam_args), streaming=streaming)
-    standard = chosen.view_as(StandardOptions)
+    found = PipelineOptions(list(config.beam_args), streaming=streaming)
+    standard = found.view_as(StandardOptions)
     if standard.runner in (None, "DirectRunner"):
-        has_prism = chosen.get_all_options().get("prism_location")
+        has_prism = found.get_all_options().get("prism_location")
         standard.runner = "PrismRunner" if has_prism else _IN_PROCESS
-    return chosen
+    return found
 
 
 def is_local(config: Config) -> bool:
     """Whether the flows run on this machine, in processes that this one starts."""
-    return options(config, streaming=False).view_as(StandardOptions).runner in (
+    return chosen(config, streaming=False).view_as(StandardOptions).runner in (
         *StandardOptions.LOCAL_RUNNERS,
         _IN_PROCESS,
     )
@@ -71,12 +78,12 @@ def members(config: Config) -> tuple[Member, ...]:
 
 def job_name(config: Config, suffix: str) -> str:
     """What a cluster calls the ingest job: `--job_name` or our own, and a suffix."""
-    return f"{options(config, streaming=True).get_all_options()['job_name'] or 'wgtwo-ingest'}-{suffix}"
+    return f"{chosen(config, streaming=True).get_all_options()['job_name'] or 'wgtwo-ingest'}-{suffix}"
 
 
 def flink_master(config: Config) -> str | None:
     """The address of Flink's REST API, where one is named: job servers know one without telling."""
-    master = str(options(config, streaming=False).get_all_options()["flink_master"]).strip()
+    master = str(chosen(config, streaming=False).get_all_options()["flink_master"]).strip()
     if master.startswith("["):
         return None
     return master if "://" in master else f"http://{master}"
@@ -91,9 +98,9 @@ def ingest(config: Config, service: Service, of: Sequence[Member]) -> Any:
 
 def submit(config: Config, service: Service, name: str) -> Any:
     """Starts the ingest flow with all members as a job of a cluster; returns Beam's result while it runs."""
-    chosen = options(config, streaming=True)
-    chosen.view_as(GoogleCloudOptions).job_name = name  # every runner's, in spite of the class
-    pipeline = beam.Pipeline(options=chosen)
+    named = options(config, streaming=True)
+    named.view_as(GoogleCloudOptions).job_name = name  # every runner's, in spite of the class
+    pipeline = beam.Pipeline(options=named)
     branches(pipeline, config, service)
     return pipeline.run()
 

@@ -2,12 +2,17 @@
 
 import importlib.util
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from wgtwo_pipeline.errors import ConfigurationError
 
 _STREAMS: Final = ("run", "ingest")
-_JOB_SERVERS: Final = {"FlinkRunner": "flink_job_server_jar", "SparkRunner": "spark_job_server_jar"}
+_JOB_SERVERS: Final = {
+    "FlinkRunner": "flink_job_server_jar",
+    "KafkaStreamsRunner": "kafka_streams_job_server_jar",
+    "SparkRunner": "spark_job_server_jar",
+}
 _DATAFLOW: Final = ("project", "region", "temp_location")
 
 
@@ -29,12 +34,24 @@ def check(command: str, runner: str, chosen: Mapping[str, Any]) -> None:
             f"--runner={runner} would download Beam's job server: name its jar with --{jar}=FILE, or one that runs "
             "already with --job_endpoint=HOST:PORT"
         )
-    if runner == "PrismRunner" and not chosen.get("prism_location"):
-        raise ConfigurationError(
-            "--runner=PrismRunner would download Prism: name its program with --prism_location=FILE"
-        )
+    if jar and not chosen.get("job_endpoint"):
+        _check_is_here(jar, chosen[jar])
+    if runner == "PrismRunner":
+        if not chosen.get("prism_location"):
+            raise ConfigurationError(
+                "--runner=PrismRunner would download Prism: name its program with --prism_location=FILE"
+            )
+        _check_is_here("prism_location", chosen["prism_location"])
     if runner == "DataflowRunner":
         _check_dataflow(chosen)
+
+
+def _check_is_here(option: str, file: str) -> None:
+    """Beam takes an address, too, and would download what is there."""
+    if not Path(file).is_file():
+        raise ConfigurationError(
+            f"--{option}={file} is no file on this machine, and nothing is downloaded: name one"
+        )
 
 
 def _check_dataflow(chosen: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from wgtwo_pipeline import extras
 from wgtwo_pipeline.errors import ConfigurationError, PipelineError
 from wgtwo_pipeline.lake.open import open_store, open_to_write
 from wgtwo_pipeline.metrics import outcomes
-from wgtwo_pipeline.run import cluster, runners, works
+from wgtwo_pipeline.run import cluster, works
 from wgtwo_pipeline.run.children import Child
 from wgtwo_pipeline.run.conditions import Conditions
 from wgtwo_pipeline.run.config import Config
@@ -130,10 +130,10 @@ def _prepared(config: Config) -> Config:
         raise ConfigurationError(
             "--detach leaves the job to a cluster: name one, such as --runner=FlinkRunner --flink_master=HOST:PORT"
         )
-    elif "--runner=PrismRunner" in config.beam_args:
+    elif any(each.startswith(("--runner=PrismRunner", "--prism_location")) for each in config.beam_args):
         from wgtwo_pipeline.run import jobs
 
-        runners.check(config.command, "PrismRunner", jobs.options(config, streaming=False).get_all_options())
+        jobs.options(config, streaming=False)
     open_to_write(config.lake)
     return config
 
