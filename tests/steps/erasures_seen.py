@@ -9,12 +9,14 @@ import io
 import json
 import re
 from collections import Counter
+from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 _OBJECT = re.compile(r"erasures/(\d{10})/(request\.json|plan\.parquet|receipt\.parquet)")
 _EPOCH = re.compile(r"/(\d{10})-?\d*\.(?:parquet|arrow)$")
+_SEGMENT_TIME = re.compile(r"/(\d{8}T\d{6}\.\d{6}Z)-[^/]+$")
 _MICROSECONDS = pa.timestamp("us", "UTC")
 
 
@@ -191,6 +193,12 @@ class Erasures:
             self.expect(number in self.there, f"epoch {epoch} lists erasure {number}, whose request is gone")
             back = number in ever and number not in before
             self.expect(not back, f"epoch {epoch} lists erasure {number} again")
+        over = [_us(self.requests[n]["requested_at"]) for n in ever if n not in before]
+        for segment in seal["segments"]:
+            named = datetime.fromisoformat(_SEGMENT_TIME.search(segment["key"])[1])
+            named_at = round(named.timestamp() * 1_000_000)
+            late = named_at < max(over, default=0)
+            self.expect(not late, f"epoch {epoch} seals {segment['key']}, from before what is over")
         for number in before:
             if number not in now:
                 asked = _us(self.requests[number]["requested_at"])

@@ -276,6 +276,7 @@ MUTANTS = (
         PUT_SEAL,
     ),
     Mutant("erasures", "suppress only until the receipt", erase.suppress_until_finished, REDELIVERED),
+    Mutant("erasures", "publish what is restored from long before", erase.publish_what_is_restored, FORGIVEN),
     Mutant("forget", "does not look at the time", erase.whenever_it_was, FORGIVEN),
 )
 

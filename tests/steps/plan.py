@@ -46,7 +46,8 @@ class Story:
     while, `due` publishes only what is worth it; `wait:31` passes seconds; `restart` asks ingest to stop, in order,
     `crash:publish` kills; between `deaf` and `hears` the service gets no ack, between `mute` and `unmute` nothing
     that it sends arrives; `down:90` takes the lake away for 90 seconds. `sms:@a` is an event of somebody,
-    `consent_revoke:@a` her revocation, `erase` obeys what was revoked."""
+    `consent_revoke:@a` her revocation, `erase` obeys what was revoked; `restore` puts back the oldest segment that
+    was deleted, as it was."""
 
     name: str
     script: str

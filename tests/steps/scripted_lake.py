@@ -27,6 +27,7 @@ class Bucket:
 
     def __init__(self, clock, checker):
         self.objects: dict[str, Object] = {}
+        self.deleted: dict[str, bytes] = {}
         self._clock, self._checker = clock, checker
 
     def create(self, key, data):
@@ -57,8 +58,16 @@ class Bucket:
         self._checker.replaced(key, data, self._clock.now())
 
     def delete(self, key):
-        if self.objects.pop(key, None) is not None:
+        gone = self.objects.pop(key, None)
+        if gone is not None:
+            self.deleted[key] = gone.data
             self._checker.delete(key, self._clock.now())
+
+    def restore(self, prefix):
+        """Puts the first object that was deleted under a prefix back as it was, as from a version or a copy."""
+        gone = [key for key in sorted(self.deleted) if key.startswith(prefix) and key not in self.objects]
+        if gone:
+            self.overwrite(gone[0], self.deleted[gone[0]])
 
 
 class ScriptedStore:

@@ -78,9 +78,10 @@ FORGOTTEN = Story(
 )
 FORGIVEN = Story(
     "one after the other revokes, and has events again; in the end nothing says who it was",
-    "sms:@a sms:@b sms:@c consent_revoke:@a ingest publish erase consent_revoke:@b sms:@a ingest publish erase "
-    "wait:400 sms:@a sms:@b voice:@c ingest wait:31 ingest wait:31 ingest publish wait:2500 erase sms:@a "
-    "consent_revoke:@c ingest publish erase",
+    # The first segment comes back twice: published without her while that is in force, later not at all.
+    "sms:@a sms:@b sms:@c consent_revoke:@a ingest publish erase restore consent_revoke:@b sms:@a ingest publish "
+    "erase wait:400 sms:@a sms:@b voice:@c ingest wait:31 ingest wait:31 ingest publish wait:2500 erase restore "
+    "sms:@a consent_revoke:@c ingest publish erase",
     choices=(Choice(retention_seconds=200), Choice(rows_per_group=1, retention_seconds=900)),
     checkpoint_every=1,
     suppress_seconds=2_400.0,  # longer than the service keeps events, else they come again

@@ -145,6 +145,8 @@ class World:
             self._do("publish", self._publish_due)
             self.checker.must_be_due = False
             self.checker.none_is_due(began, self.clock.now())
+        elif verb == "restore":
+            self.bucket.restore("journal/")
         elif verb == "erase":
             self._do("erase", self._erase)
         elif verb == "restart":
