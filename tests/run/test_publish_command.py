@@ -9,7 +9,7 @@ from lakes import journal, sms
 from patience import wait_until
 from typed import gather
 from wgtwo_pipeline.cli.build import build
-from wgtwo_pipeline.lake import history
+from wgtwo_pipeline.lake import epochs, history
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation
 from wgtwo_pipeline.run import jobs, supervisor
@@ -58,3 +58,15 @@ def test_with_publish_every_it_publishes_only_what_is_due(tmp_path):
     journal(store, sms(2))
     assert published(**{"publish-every": "1h"}) == 1
     assert published() == 2
+
+
+def test_an_epoch_that_a_checkpoint_follows_is_reported_like_any(tmp_path, monkeypatch, caplog):
+    """Its manifest is not among those after the checkpoint; it was published all the same."""
+    caplog.set_level("INFO")
+    monkeypatch.setattr(epochs, "CHECKPOINT_EVERY_EPOCHS", 1)
+    store = open_store(LakeLocation(str(tmp_path)))
+    store.check()
+    journal(store, sms(1), sms(2))
+    assert supervisor.publish(build(gather("publish", {"lake": str(tmp_path)}, {}))) == 0
+    assert not history.load(store).manifests
+    assert caplog.messages[-1] == "published 2 events in 1 epochs"

@@ -186,7 +186,10 @@ class Publisher:
                 raise LakeError(
                     f"epoch {past.committed + 1} was not committed although its job ended; see the runner's log"
                 )
-            yield from (manifest for manifest in now.manifests if manifest.epoch > past.committed)
+            # A checkpoint that has come since stands for them.
+            known = now.base == past.base
+            new = now.manifests if known else history.manifests(self._store, past.committed)
+            yield from (manifest for manifest in new if manifest.epoch > past.committed)
             past = now
 
     def _run(self, pipeline: beam.Pipeline) -> None:
