@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -167,32 +166,6 @@ def test_check_looks_at_every_part_of_the_cluster(
     ):
         assert any(line.startswith(part) for line in found), (part, found)
     assert flink.jobs() == before
-
-
-def test_an_erasure_is_a_job_of_flink(
-    flink: FlinkCluster,
-    service: Callable[..., Service],
-    command: Callable[..., Command],
-    tmp_path: Path,
-) -> None:
-    """What was revoked leaves the tables by Flink's workers, and its receipt says as much as the audit counts."""
-    lake = tmp_path / "lake"
-    sandbox = service("--rate", 1_000, "--count", 1_500)
-    command(
-        "ingest", "--endpoint", sandbox.address, "--plaintext", "--lake", lake, "--until-idle", "3s"
-    ).succeeds(90)
-    command("publish", "--lake", lake).succeeds(60)
-    finished = sum(state == "FINISHED" for state in flink.jobs().values())
-    receipt = (
-        command("erase", "--json", "--country", "47", "--lake", lake, *flink.flink_options("--parallelism=4"))
-        .succeeds(180)
-        .stdout
-    )
-    assert sum(state == "FINISHED" for state in flink.jobs().values()) > finished
-    erased = sum(json.loads(receipt.splitlines()[0])["erased"].values())
-    assert erased > 0
-    audited = json.loads(command("audit", "--deep", "--json", "--lake", lake).succeeds(90).stdout)
-    assert (audited["passed"], audited["erased"]) == (True, erased)
 
 
 def test_run_drives_both_flows_on_flink_and_publishes_at_the_end(
