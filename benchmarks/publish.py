@@ -1,6 +1,6 @@
-"""Events/s of `publish` on one core against a bare script on the same segments, and its peak memory.
+"""Events/s of `publish` on one core and on two against a bare script on the same segments, and its peak memory.
 
-Both run as processes of their own, bound to one core, in turns; what counts is the median. The start-up of each
+Both run as processes of their own, bound to as many cores, in turns; what counts is the median. The start-up of each
 (importing Beam takes publish seconds; `run` pays it once) is measured in each round, by a run with one event and one
 that only imports, and not counted.
 """
@@ -18,12 +18,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def timed(command: list[str]) -> tuple[float, float]:
-    """Seconds and peak megabytes of a process on one core."""
+def timed(command: list[str], cores: int) -> tuple[float, float]:
+    """Seconds and peak megabytes of a process on so many cores."""
     os.sync()  # else the first fsync, which the bare script has none of, also pays for what others have written
+    chosen = sorted(os.sched_getaffinity(0))[-cores:]
     started = time.monotonic()
-    core = {max(os.sched_getaffinity(0))}
-    process = subprocess.Popen(command, cwd=ROOT, preexec_fn=lambda: os.sched_setaffinity(0, core))
+    process = subprocess.Popen(command, cwd=ROOT, preexec_fn=lambda: os.sched_setaffinity(0, chosen))
     _, status, usage = os.wait4(process.pid, 0)
     assert status == 0, command
     return time.monotonic() - started, usage.ru_maxrss / 1024
@@ -35,20 +35,63 @@ def fill(lake: Path, events: int) -> None:
     )
 
 
-def publish(lake: Path) -> tuple[float, float]:
+def publish(lake: Path, cores: int) -> tuple[float, float]:
     return timed(
-        [sys.executable, "-m", "wgtwo_pipeline", "publish", "--lake", str(lake), "--log-level", "error"]
+        [sys.executable, "-m", "wgtwo_pipeline", "publish", "--lake", str(lake), "--log-level", "error"],
+        cores,
     )
 
 
-def one_event(lake: Path) -> float:
-    fill(lake, 1)
-    return publish(lake)[0]
+def script(lake: Path, out: Path, cores: int) -> float:
+    seconds = timed([sys.executable, str(ROOT / "benchmarks/script.py"), str(lake), str(out)], cores)[0]
+    shutil.rmtree(out)
+    return seconds
+
+
+class Rounds:
+    """What was measured on so many cores, a figure a round."""
+
+    def __init__(self, cores: int, events: int) -> None:
+        self._cores, self._events = cores, events
+        self._ours: list[float] = []
+        self._theirs: list[float] = []
+        self._starts: list[tuple[float, float]] = []
+        self._megabytes: list[float] = []
+
+    def measure(self, folder: Path) -> None:
+        lake, one = folder / "lake", folder / "one"
+        shutil.copytree(folder / "journal", lake)
+        fill(one, 1)
+        imports = "import sys; sys.argv[1:] = []; import ptars, pyarrow.parquet, wgtwo.events.v0.events_pb2"
+        idle_script = timed([sys.executable, "-c", imports], self._cores)[0]
+        bare = script(lake, folder / "out", self._cores)
+        idle = publish(one, self._cores)[0]
+        seconds, megabytes = publish(lake, self._cores)
+        self._ours.append(self._events / (seconds - idle))
+        self._theirs.append(self._events / (bare - idle_script))
+        self._starts.append((idle, idle_script))
+        self._megabytes.append(megabytes)
+        shutil.rmtree(lake)
+        shutil.rmtree(one)
+
+    def show(self) -> float:
+        """Prints the medians; returns the seconds of a start."""
+        idle, idle_script = (statistics.median(each) for each in zip(*self._starts, strict=True))
+        ratios = [a / b for a, b in zip(self._ours, self._theirs, strict=True)]
+        ours, theirs = statistics.median(self._ours), statistics.median(self._theirs)
+        print(f"{len(ratios)} rounds of {self._events:,} events, cores: {self._cores}, local lake")
+        print(f"| publish, events/s | {ours:,.0f} (after a start of {idle:.1f} s) |")
+        print(f"| bare script, events/s | {theirs:,.0f} (after a start of {idle_script:.1f} s) |")
+        print(
+            f"| publish / script | {statistics.median(ratios):.2f}; {min(ratios):.2f} to {max(ratios):.2f} |"
+        )
+        print(f"| peak memory | {statistics.median(self._megabytes):,.0f} MB |", flush=True)
+        return idle
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument(
         "--memory", type=int, default=10, help="also publish so many times as many, for its memory"
@@ -56,40 +99,18 @@ def main() -> None:
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="benchmark-"))
     try:
-        imports = "import sys; sys.argv[1:] = []; import ptars, pyarrow.parquet, wgtwo.events.v0.events_pb2"
         fill(folder / "journal", options.events)
-        ours, theirs, starts, memory = [], [], [], []
-        for number in range(options.rounds):
-            lake = folder / f"lake{number}"
-            shutil.copytree(folder / "journal", lake)
-            idle_script = timed([sys.executable, "-c", imports])[0]
-            bare = timed([sys.executable, str(ROOT / "benchmarks/script.py"), str(lake), str(folder / "out")])
-            idle = one_event(folder / f"one{number}")
-            seconds, megabytes = publish(lake)
-            ours.append(options.events / (seconds - idle))
-            theirs.append(options.events / (bare[0] - idle_script))
-            starts.append((idle, idle_script))
-            memory.append(megabytes)
-            shutil.rmtree(lake)
-            shutil.rmtree(folder / "out")
-        idle, idle_script = (statistics.median(each) for each in zip(*starts, strict=True))
-        ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-        print(f"publish: {options.rounds} rounds of {options.events:,} events on one core, local lake")
-        print(f"| publish, events/s | {statistics.median(ours):,.0f} (after a start of {idle:.1f} s) |")
-        print(
-            f"| bare script, events/s | {statistics.median(theirs):,.0f} (after a start of {idle_script:.1f} s) |"
-        )
-        print(
-            f"| publish / script | {statistics.median(ratios):.2f}; {min(ratios):.2f} to {max(ratios):.2f} |"
-        )
-        print(f"| peak memory | {statistics.median(memory):,.0f} MB |", flush=True)
+        measured = [Rounds(cores, options.events) for cores in (1, 2) if cores <= (os.cpu_count() or 1)]
+        for _ in range(options.rounds):
+            for rounds in measured:
+                rounds.measure(folder)
+        starts = [rounds.show() for rounds in measured]
         if options.memory > 1:
-            fill(folder / "large", options.events * options.memory)
-            seconds, megabytes = publish(folder / "large")
             many = options.events * options.memory
-            print(
-                f"| peak memory with {many:,} events | {megabytes:,.0f} MB; {many / (seconds - idle):,.0f} events/s |"
-            )
+            fill(folder / "large", many)
+            seconds, megabytes = publish(folder / "large", 1)
+            rate = many / (seconds - starts[0])
+            print(f"| peak memory with {many:,} events | {megabytes:,.0f} MB; {rate:,.0f} events/s |")
     finally:
         shutil.rmtree(folder)
 
