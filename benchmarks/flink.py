@@ -1,4 +1,4 @@
-"""What docs/cluster.md states of Flink: four members on two TaskManagers against one, and that a job's state is flat.
+"""What docs/cluster.md states of Flink: four members on two TaskManagers against one, and how a job's state grows.
 
 Both on the cluster of `tests/flink`, whose TaskManagers have two slots each. The first takes turns in each round with
 the Go server of `ingest.py`, which measures from its first delivery to its last ack. The second takes checkpoints far
