@@ -16,8 +16,9 @@ from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Final
 
-_AT_ONCE: Final = 128
-"""So many files are open, and so many names go under one lock: a process may open 1,024, and others wait for it."""
+_AT_ONCE: Final = 32
+"""So many files are open, and so many names go under one lock: a process may open 256 on some machines, and others
+wait for the lock."""
 _THREADS: Final = 8
 _HOLD: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC
 """Also what may not be read may be deleted."""
