@@ -148,7 +148,9 @@ def on_flink(flink: FlinkCluster) -> Runner:
     """The cluster, of two TaskManagers with two slots each."""
 
     def slots_of_erase() -> str:
-        (looking,) = flink.subtasks(flink.newest_job(), "Look")
+        job = flink.newest_job()
+        assert flink.jobs()[job] == "FINISHED"
+        (looking,) = flink.subtasks(job, "Look")
         assert sum(records > 0 for _, records in looking) > 1, looking
         places = {place for place, _ in looking}
         return f" (in {len(looking)} slots of {len(places)} TaskManagers)"
