@@ -66,6 +66,7 @@ def erase_directly(settings, backwards=False):
 def configuration(store, **options):
     """What an eraser needs of a configuration."""
     return SimpleNamespace(
+        command="erase",
         lake=store.location,
         publishing=SimpleNamespace(
             partition_by="date", journal_retention_seconds=86400.0, publish_every_seconds=900.0

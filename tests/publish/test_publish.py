@@ -51,6 +51,7 @@ def run(store, **limits):
 
 def publisher(store, **limits):
     config = SimpleNamespace(
+        command="publish",
         lake=store.location,
         publishing=SimpleNamespace(
             partition_by="date", journal_retention_seconds=3600.0, publish_every_seconds=900.0
