@@ -4,6 +4,7 @@ An erasure replaces a file under its key while others read it, piece by piece. W
 what is read of the new one must never be put together to rows that were in neither.
 """
 
+import itertools
 import os
 import threading
 from collections import Counter
@@ -97,11 +98,16 @@ def test_right_or_an_error(scripted, reader):
 
 
 def test_the_harness_finds_what_is_wrong(scripted):
-    """With files as publish writes them some scans are silently wrong: for this the codecs differ."""
-    found = Counter()
-    for reader in (two.by_duckdb, two.by_polars, two.by_pyarrow_chunk_by_chunk):
-        found += scans(scripted, reader, encode, [(500, 1), (600, 3)], ["the first", "blanked"], COLUMNS[:3])
-    assert found["WRONG"]
+    """With files as publish writes them some scans are silently wrong: for this the codecs differ.
+
+    Which ones is a matter of what the readers' threads read first: it is tried until one was.
+    """
+    readers = (two.by_polars, two.by_pyarrow_chunk_by_chunk, two.by_duckdb)
+    tries = itertools.product(range(10), readers, (["the first"], ["blanked"]))
+    assert any(
+        scans(scripted, reader, encode, [(600, 3)], erasures, COLUMNS[:3])["WRONG"]
+        for _, reader, erasures in tries
+    )
 
 
 @pytest.mark.parametrize("reader", two.PLAIN + two.OURS, ids=lambda reader: reader.__name__)
