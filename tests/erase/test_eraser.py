@@ -221,6 +221,31 @@ def test_after_a_while_nothing_says_who_it_was(store):
     assert_audited(store)
 
 
+def test_who_slept_until_another_request_of_its_number_was_over_asks_again(store, monkeypatch):
+    """A request by hand is obeyed under the next number; nothing of what came too late stays."""
+    journal(store, sms_of(HERS, 1, at(1)), sms_of(HIS, 2, at(2)), revoke(HERS, 3, at(3)))
+    publish(store)
+    create = store.create
+
+    def sleep_before(key, data):
+        if key == erasures.request_key(1):
+            monkeypatch.undo()
+            list(eraser(store).erase())
+            time.sleep(0.01)
+            list(eraser(store, suppress_seconds=0.001).erase())
+            assert not erasures.listing(store).requests
+        create(key, data)
+
+    slow = eraser(store, suppress_seconds=0.001)
+    slow._of_revocations = lambda: None  # it looked before they were published
+    monkeypatch.setattr(slow._store, "create", sleep_before)
+    (receipt,) = slow.erase(ByHand(numbers_file="given", before=at(9)), [HIS])
+    assert (receipt.erasure, receipt.cause, receipt.rows) == (2, "numbers", 1)
+    assert 1 not in erasures.listing(store).requests
+    assert column(store) == []
+    assert_audited(store)
+
+
 def test_an_open_request_fails_the_audit_after_a_while(store):
     """An erasure that nobody finishes is a finding once it is older than allowed; finished, it is none."""
     journal(store, sms_of(HERS, 1, at(1)))

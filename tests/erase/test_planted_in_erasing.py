@@ -3,6 +3,7 @@
 `tests/steps` has those that a kill, a zombie or a redelivery shows; these show without one.
 """
 
+import contextlib
 import inspect
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import pytest
 import test_eraser as promised
 from wgtwo_pipeline.audit import erased
 from wgtwo_pipeline.erase import candidates, finish, requests
+from wgtwo_pipeline.errors import AlreadyExistsError
 from wgtwo_pipeline.events.forget import Subjects
 from wgtwo_pipeline.lake import erasures, receipts
 from wgtwo_pipeline.run import erasing
@@ -27,6 +29,18 @@ def keep_requests_for_ever(patches):
 
 def overlook_grants(patches):
     patches.setattr(requests, "_grants", lambda *_: {})
+
+
+def take_a_number_that_is_over(patches):
+    """Whoever could create his request was first."""
+
+    def keep(store, asked):
+        with contextlib.suppress(AlreadyExistsError):
+            store.create(erasures.request_key(asked.erasure), asked.to_bytes())
+            return True
+        return False
+
+    patches.setattr(requests, "keep", keep)
 
 
 def take_revocations_of_the_grace(patches):
@@ -89,6 +103,7 @@ def audit_without_waiting_requests(patches):
 BUGS = {
     publish_what_is_restored: promised.test_after_a_while_nothing_says_who_it_was,
     keep_requests_for_ever: promised.test_after_a_while_nothing_says_who_it_was,
+    take_a_number_that_is_over: promised.test_who_slept_until_another_request_of_its_number_was_over_asks_again,
     overlook_grants: promised.test_who_grants_again_has_events_again,
     take_revocations_of_the_grace: promised.test_a_second_revocation_within_the_grace_is_not_lost,
     leave_the_number_with_others: promised.test_by_hand_and_everywhere,

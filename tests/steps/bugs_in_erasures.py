@@ -156,6 +156,10 @@ def others_too(patches):
     patches.setattr(rewrite, "forget", forget)
 
 
+def grants_overlooked(patches):
+    patches.setattr(erasing.requests, "_grants", lambda *_: {})
+
+
 def grace_forgotten(patches):
     original = erasing.requests.of_revocations
     patches.setattr(

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from erasures_seen import Erasures, account_of_copy, account_of_file
+from erasures_seen import CONSENTS, Erasures, account_of_copy, account_of_file
 
 _MARKER = re.compile(rb"ev-(\d{6})")
 _SEGMENT = re.compile(r"journal/([^/]+)/\d{4}-\d\d-\d\d/\d\d/\d{8}T\d{6}\.\d{6}Z-[0-9a-f]+-\d+-(\d+)\.arrow")
@@ -26,7 +26,13 @@ _QUARANTINE = re.compile(r"quarantine/day=(\d{4}-\d\d-\d\d)/(\d{10})(?:-(\d{3}))
 _RETAINED = re.compile(r"retained/(\d{10})-(\d{4})\.arrow")
 _CHECKPOINT = re.compile(r"checkpoints/(\d{10})\.parquet")
 _RECENT = re.compile(r"checkpoints/(\d{10})\.manifests\.gz")
-_MARKED = {"voice": "call_id", "sms": "id", "consent_revoke": "service_id", "handset_change_v1": "imsi"}
+_MARKED = {
+    "voice": "call_id",
+    "sms": "id",
+    "consent_revoke": "service_id",
+    "handset_change_v1": "imsi",
+    "consent_change_v1": "added",
+}
 _TOTALS = ("received", "published", "duplicates", "quarantined", "erased")
 _HISTORY = timedelta(minutes=30)
 PUBLISH_EVERY = timedelta(seconds=60)
@@ -88,15 +94,20 @@ class Checker:
         found = {**self._rows, **self._retained}
         return [(key, found[key]) for key in sorted(self._objects) if key in found]
 
-    def is_revoked(self, number):
-        """Whether an event's owner has revoked, up to its time or later, in a revocation that was received."""
+    def is_revoked(self, number, *, for_good=False):
+        """Whether an event's owner has revoked, up to its time or later, in a revocation that was received.
+
+        `for_good`: and has not granted again before it, of which who erases may not have known.
+        """
         event = self.event(number)
-        grace = 0 if event.table == "consent_revoke" else 300_000_000
+        grace = 0 if event.table in CONSENTS else 300_000_000
+        hers = [each for each in self._emitted().values() if event.owner and each.owner == event.owner]
+        granted = [each.timestamp_us for each in hers if for_good and each.table == "consent_change_v1"]
         return any(
             event.timestamp_us <= each.timestamp_us + grace
-            for each in self._emitted().values()
-            if event.owner
-            and (each.table, each.owner) == ("consent_revoke", event.owner)
+            and not any(each.timestamp_us < at <= event.timestamp_us for at in granted)
+            for each in hers
+            if each.table == "consent_revoke"
             and any(each.number in numbers for numbers in self._segments.values())
         )
 
@@ -114,6 +125,7 @@ class Checker:
     def put(self, key, data, now):
         digest = hashlib.sha256(data).hexdigest()
         same = self._ever.get(key, digest) == digest or digest in self._former[key]
+        same = same or self.erasures.comes_too_late(key)
         self._expect(same, f"{key} changed its content")
         if key in self._ever and key not in self._objects:
             self._put_again.add(key)
@@ -137,7 +149,7 @@ class Checker:
             marked = _MARKED.get(key.split("/")[1], "payload")
             rows = pq.read_table(io.BytesIO(data), partitioning=None)[marked].to_pylist()
             before, account = self._rows[key], account_of_file(data)
-            after = [_number(row if isinstance(row, bytes) else row.encode()) for row in rows]
+            after = [_number(row if isinstance(row, bytes) else f"{row}".encode()) for row in rows]
             self._rows[key] = after
             for number in set(before) - set(after):
                 self._where.pop(number)
@@ -280,7 +292,7 @@ class Checker:
     def _table(self, key, data, match):
         rows = pq.read_table(io.BytesIO(data), partitioning=None)
         emitted, table = self._emitted(), match[1]
-        numbers = [int(text[3:9]) for text in rows[_MARKED[table]].to_pylist()]
+        numbers = [_number(f"{mark}".encode()) for mark in rows[_MARKED[table]].to_pylist()]
         times = rows["timestamp"].cast(pa.int64()).to_pylist()
         sequences = rows["sequence"].to_pylist() if "sequence" in rows.column_names else [None] * len(times)
         for number, time, sequence in zip(numbers, times, sequences, strict=True):

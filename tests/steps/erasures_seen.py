@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 _OBJECT = re.compile(r"erasures/(\d{10})/(request\.json|plan\.parquet|receipt\.parquet)")
 _EPOCH = re.compile(r"/(\d{10})-?\d*\.(?:parquet|arrow)$")
 _SEGMENT_TIME = re.compile(r"/(\d{8}T\d{6}\.\d{6}Z)-[^/]+$")
+CONSENTS = ("consent_revoke", "consent_change_v1")
 _MICROSECONDS = pa.timestamp("us", "UTC")
 
 
@@ -44,7 +45,7 @@ class Erasures:
         if not event.owner:
             return False
         token = self._token(event)
-        of_consents = event.table == "consent_revoke"
+        of_consents = event.table in CONSENTS
         for erasure in erasures:
             until = self.requests.get(erasure, {}).get("subjects", {}).get(token)
             if until and event.timestamp_us <= _us(until[of_consents]):
@@ -62,6 +63,11 @@ class Erasures:
     def first_clean_epoch(self, erasure):
         """The first committed epoch whose seal lists it; None if there is none."""
         return next((n for n in sorted(self._checker.manifests) if erasure in self.listed(n)), None)
+
+    def comes_too_late(self, key):
+        """Whether this is a request of somebody who slept until another one of its number was over and deleted."""
+        match = _OBJECT.fullmatch(key)
+        return bool(match) and key.endswith("request.json") and int(match[1]) in {*self.receipts} - self.there
 
     # What happens.
 
@@ -85,6 +91,15 @@ class Erasures:
         self.expect(number == 1 or number - 1 in self.receipts, f"erasure {number} was requested too early")
         self.requests[number] = json.loads(data)
         self.there.add(number)
+        for key, numbers in self._checker.held():
+            if (
+                key.startswith("tables/consent_change_v1/")
+                and int(_EPOCH.search(key)[1]) <= self.requests[number]["committed"]
+            ):
+                for event in map(self._checker.event, numbers):
+                    until = self.requests[number]["subjects"].get(self._token(event))
+                    beyond = until and _us(until[1]) < event.timestamp_us <= _us(until[0])
+                    self.expect(not beyond, f"erasure {number} goes beyond {event}, who has granted again")
 
     def _plan(self, number, data):
         first = self.first_clean_epoch(number)
@@ -222,9 +237,17 @@ class Erasures:
         """At the end all revocations are obeyed, and nothing of whom they name is left."""
         open_ = [number for number in self.requests if number not in self.receipts]
         self.expect(not open_, f"erasures {open_} are not finished")
+        last = max(self._checker.seals, default=0)
+        asked = [
+            int(match[1])
+            for match in map(_OBJECT.fullmatch, self._checker.objects)
+            if match and match[2] == "request.json"
+        ]
+        over = [number for number in asked if number in self.receipts and number not in self.listed(last)]
+        self.expect(not over, f"requests {over} are there although no seal lists them")
         for key, numbers in self._checker.held():
             epoch = int(_EPOCH.search(key)[1])
-            revoked = [n for n in numbers if self._checker.is_revoked(n)]
+            revoked = [n for n in numbers if self._checker.is_revoked(n, for_good=True)]
             left = [n for n in revoked if self._checker.came_in_time(n, epoch)]
             self.expect(not left, f"{key} holds {left}, whose owner has revoked")
         for key, taken in self.taken.items():

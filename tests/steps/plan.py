@@ -11,6 +11,7 @@ LATE_STEPS = 9
 ZIGZAG = "zigzag"
 V0 = Member(api.V0, "v0.queue", 0)
 V1 = Member(next(m for m in api.V1 if m.name == "StreamHandsetChangeEvents"), "v1.handsets.queue", 0)
+V1_CONSENTS = Member(next(m for m in api.V1 if m.name == "StreamConsentChangeEvents"), "v1.consents.queue", 0)
 
 FAULTS = {
     "put": ("kill before", "kill after", "lose before", "lose after", "late"),
@@ -46,8 +47,8 @@ class Story:
     while, `due` publishes only what is worth it; `wait:31` passes seconds; `restart` asks ingest to stop, in order,
     `crash:publish` kills; between `deaf` and `hears` the service gets no ack, between `mute` and `unmute` nothing
     that it sends arrives; `down:90` takes the lake away for 90 seconds. `sms:@a` is an event of somebody,
-    `consent_revoke:@a` her revocation, `erase` obeys what was revoked; `restore` puts back the oldest segment that
-    was deleted, as it was."""
+    `consent_revoke:@a` her revocation, `consent_change_v1:@a` says that she grants again, `erase` obeys what was
+    revoked; `restore` puts back the oldest segment that was deleted, as it was."""
 
     name: str
     script: str

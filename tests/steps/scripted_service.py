@@ -6,6 +6,7 @@ Knows what it emitted, by a number that stands in each event's bytes whatever el
 from collections import deque
 from dataclasses import dataclass
 
+from wgtwo.consents.v1 import consent_events_pb2 as consents_v1
 from wgtwo.events.v0 import events_pb2 as v0
 from wgtwo.events.v1 import events_pb2 as v1
 from wgtwo.subscription.v1 import subscription_events_pb2 as subscription_v1
@@ -15,7 +16,7 @@ from wgtwo_pipeline.service.transport import CallResult, Received, StreamEndedEr
 
 HISTORY_US = 30 * 60 * 1_000_000
 POSITION_US = 2 * HISTORY_US
-CHANNELS = ("voice", "sms", "consent_revoke", "handset_change_v1")
+CHANNELS = ("voice", "sms", "consent_revoke", "handset_change_v1", "consent_change_v1")
 BROKEN = ("unknown", "utf8", "unset", "truncated")
 SUBSCRIBE = "/wgtwo.events.v0.EventsService/Subscribe"
 
@@ -32,7 +33,7 @@ class Emitted:
 
 
 class ScriptedService:
-    """Channels `voice`, `sms`, `consent_revoke` (v0) and `handset_change_v1`; one engine for both APIs."""
+    """Channels `voice`, `sms`, `consent_revoke` (v0), and two of v1 with a method each; one engine for both APIs."""
 
     def __init__(self, world):
         self._world, self._clock = world, world.clock
@@ -86,9 +87,14 @@ class ScriptedService:
             name = (asked.queue_name, asked.durable_name)
             configuration = asked
         else:
-            asked = subscription_v1.StreamHandsetChangeEventsRequest.FromString(request)
-            configuration = asked.stream_configuration
-            channels = CHANNELS[3:]
+            of_consents = method.endswith("/StreamConsentChangeEvents")
+            kind = (
+                consents_v1.StreamConsentChangeEventsRequest
+                if of_consents
+                else subscription_v1.StreamHandsetChangeEventsRequest
+            )
+            configuration = kind.FromString(request).stream_configuration
+            channels = CHANNELS[4:] if of_consents else CHANNELS[3:4]
             timeout = configuration.custom_ack_timeout.ToMicroseconds()
             name = ("v1", configuration.durable_queue.custom_name)
         position = configuration.WhichOneof("start_position")
@@ -128,6 +134,14 @@ class ScriptedService:
             response.metadata.is_redelivered = attempt > 1
             response.handset_change_event.imsi.value = marker
             return response.SerializeToString()
+        if event.channel == "consent_change_v1":
+            granted = consents_v1.StreamConsentChangeEventsResponse()
+            granted.metadata.timestamp.FromMicroseconds(event.timestamp_us)
+            granted.metadata.ack_info.value = inbox
+            granted.metadata.is_redelivered = attempt > 1
+            granted.consent_change_event.number.e164 = self._owners[event.key]
+            granted.consent_change_event.added.scopes.append(marker)
+            return granted.SerializeToString()
         response = v0.SubscribeEventsResponse()
         metadata = response.event.metadata
         metadata.sequence, metadata.is_redelivered, metadata.ack_inbox = event.sequence, attempt > 1, inbox
@@ -159,8 +173,8 @@ class ScriptedService:
             inbox = v0.AckRequest.FromString(request).inbox
             answer = b""
         else:
-            asked = subscription_v1.AckHandsetChangeEventRequest.FromString(request)
-            inbox = asked.ack_info.value
+            # Every method of v1 asks and answers alike, field by field.
+            inbox = subscription_v1.AckHandsetChangeEventRequest.FromString(request).ack_info.value
             answer = subscription_v1.AckHandsetChangeEventResponse(
                 ack_status=v1.AckStatus(status_code=v1.AckStatus.STATUS_CODE_SUCCESS)
             ).SerializeToString()

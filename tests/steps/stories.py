@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from plan import FAULTS, V0, V1, ZIGZAG, ZOMBIE_FAULTS, Choice, Fault, Story
+from plan import FAULTS, V0, V1, V1_CONSENTS, ZIGZAG, ZOMBIE_FAULTS, Choice, Fault, Story
 from world import World
 
 PLAIN = Story(
@@ -92,6 +92,14 @@ REDELIVERED = Story(
     "wait:31 ingest publish",
     choices=(Choice(rows_per_group=1, rows_per_file=1, retention_seconds=1_000),),
 )
+GRANTED = Story(
+    "who revokes and grants again has events again",
+    # Of the time between, too, nothing stays; of two more revocations the second is granted again only later.
+    "sms:@a wait:1 consent_revoke:@a wait:1 sms:@a wait:1 consent_change_v1:@a wait:1 sms:@a sms:@b ingest publish "
+    "erase sms:@a ingest wait:31 ingest publish consent_revoke:@b wait:1 sms:@b ingest publish erase "
+    "consent_change_v1:@b wait:400 sms:@b ingest publish erase",
+    members=(V0, V1_CONSENTS),
+)
 STORIES = (
     PLAIN,
     SMALL,
@@ -103,6 +111,7 @@ STORIES = (
     DUE,
     FORGOTTEN,
     FORGIVEN,
+    GRANTED,
     REDELIVERED,
     SILENT,
 )

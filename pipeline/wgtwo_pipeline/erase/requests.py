@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wgtwo_pipeline.erase.settings import ByHand
-from wgtwo_pipeline.errors import AlreadyExistsError, ConfigurationError
+from wgtwo_pipeline.errors import AlreadyExistsError, ConfigurationError, NotFoundError
 from wgtwo_pipeline.events import numbers
 from wgtwo_pipeline.events.api import CONSENT_TABLES
 from wgtwo_pipeline.lake import checkpoint, erasures, receipts
@@ -126,7 +126,12 @@ def keep(store: Store, asked: Request) -> bool:
         store.create(erasures.request_key(asked.erasure), asked.to_bytes())
     except AlreadyExistsError:
         return False
-    return True
+    # Nobody's is there any more, too, where this one slept until it was over: no seal lists this one then, nothing
+    # obeys it, and who deletes requests deletes it again.
+    try:
+        return receipts.read(store, asked.erasure).requested_at == asked.requested_at
+    except NotFoundError:
+        return True
 
 
 def _numbers(lines: Iterable[str], before: datetime, country: str | None, key: bytes) -> Mapping[str, Until]:
