@@ -1,4 +1,7 @@
-"""Revocations are obeyed from the request to the receipt, on a lake in a folder."""
+"""Revocations are obeyed from the request to the receipt, on a lake in a folder.
+
+It is over 300 lines because the planted bugs name the promises of an eraser by this one module.
+"""
 
 import time
 from datetime import UTC, datetime, timedelta
