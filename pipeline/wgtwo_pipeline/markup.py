@@ -2,6 +2,24 @@
 
 import html
 from collections.abc import Iterable
+from functools import lru_cache
+from importlib import resources
+
+_VIEWPORT = 'name="viewport" content="width=device-width, initial-scale=1"'
+
+
+def document(title: str, package: str, body: Iterable[str], *meta: str) -> str:
+    """A whole page with the style of a package's `page.css`; `meta` are attributes of the head's elements of it."""
+    metas = "".join(f"<meta {each}>" for each in (*meta, _VIEWPORT))
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{text(title)}</title>{metas}'
+        f"<style>{_style(package)}</style></head>\n<body>{chr(10).join(body)}</body></html>\n"
+    )
+
+
+@lru_cache
+def _style(package: str) -> str:
+    return resources.files(package).joinpath("page.css").read_text()
 
 
 def section(title: str, content: str) -> str:

@@ -91,15 +91,19 @@ class Erasures:
         self.expect(number == 1 or number - 1 in self.receipts, f"erasure {number} was requested too early")
         self.requests[number] = json.loads(data)
         self.there.add(number)
-        for key, numbers in self._checker.held():
-            if (
-                key.startswith("tables/consent_change_v1/")
-                and int(_EPOCH.search(key)[1]) <= self.requests[number]["committed"]
-            ):
-                for event in map(self._checker.event, numbers):
-                    until = self.requests[number]["subjects"].get(self._token(event))
-                    beyond = until and _us(until[1]) < event.timestamp_us <= _us(until[0])
-                    self.expect(not beyond, f"erasure {number} goes beyond {event}, who has granted again")
+        for event in self._granted(self.requests[number]["committed"]):
+            until = self.requests[number]["subjects"].get(self._token(event))
+            beyond = until and _us(until[1]) < event.timestamp_us <= _us(until[0])
+            self.expect(not beyond, f"erasure {number} goes beyond {event}, who has granted again")
+
+    def _granted(self, through):
+        """The grants that the epochs up to this one published."""
+        return [
+            self._checker.event(number)
+            for key, numbers in self._checker.held()
+            if key.startswith("tables/consent_change_v1/") and int(_EPOCH.search(key)[1]) <= through
+            for number in numbers
+        ]
 
     def _plan(self, number, data):
         first = self.first_clean_epoch(number)

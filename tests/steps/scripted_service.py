@@ -87,14 +87,11 @@ class ScriptedService:
             name = (asked.queue_name, asked.durable_name)
             configuration = asked
         else:
-            of_consents = method.endswith("/StreamConsentChangeEvents")
-            kind = (
-                consents_v1.StreamConsentChangeEventsRequest
-                if of_consents
-                else subscription_v1.StreamHandsetChangeEventsRequest
-            )
-            configuration = kind.FromString(request).stream_configuration
-            channels = CHANNELS[4:] if of_consents else CHANNELS[3:4]
+            # Every method of v1 is asked alike, field by field.
+            configuration = subscription_v1.StreamHandsetChangeEventsRequest.FromString(
+                request
+            ).stream_configuration
+            channels = CHANNELS[4:] if method.endswith("/StreamConsentChangeEvents") else CHANNELS[3:4]
             timeout = configuration.custom_ack_timeout.ToMicroseconds()
             name = ("v1", configuration.durable_queue.custom_name)
         position = configuration.WhichOneof("start_position")
@@ -173,7 +170,7 @@ class ScriptedService:
             inbox = v0.AckRequest.FromString(request).inbox
             answer = b""
         else:
-            # Every method of v1 asks and answers alike, field by field.
+            # And its acks are alike, too.
             inbox = subscription_v1.AckHandsetChangeEventRequest.FromString(request).ack_info.value
             answer = subscription_v1.AckHandsetChangeEventResponse(
                 ack_status=v1.AckStatus(status_code=v1.AckStatus.STATUS_CODE_SUCCESS)

@@ -18,7 +18,7 @@ from wgtwo_pipeline.ask.erased import Erased
 from wgtwo_pipeline.ask.holdings import Holding, of_tables
 from wgtwo_pipeline.lake import checkpoint, history, journal, positions, receipts, retained
 from wgtwo_pipeline.lake.layout import QUARANTINE
-from wgtwo_pipeline.lake.manifest import Manifest, Sealed, Unreadable, manifest_key
+from wgtwo_pipeline.lake.manifest import Manifest, Sealed, Unreadable
 from wgtwo_pipeline.lake.store import ObjectInfo, Store
 
 DAYS: Final = 14
@@ -137,10 +137,8 @@ class Looks:
         """The newest manifests; a checkpoint stands for those before it, so the first look may have to read some."""
         known = {each.epoch: each for each in (*self._recent, *past.manifests[-EPOCHS:])}
         wanted = range(max(1, past.committed - EPOCHS + 1), past.committed + 1)
-        keys = [manifest_key(epoch) for epoch in wanted if epoch not in known]
-        for key, data in zip(keys, self._store.read_many(keys), strict=True):
-            manifest = Manifest.from_bytes(key, data)
-            known[manifest.epoch] = manifest
+        unknown = [epoch for epoch in wanted if epoch not in known]
+        known.update(zip(unknown, history.manifests_of(self._store, unknown), strict=True))
         self._recent = deque((known[epoch] for epoch in wanted), maxlen=EPOCHS)
         return tuple(self._recent)
 

@@ -24,19 +24,16 @@ from wgtwo_pipeline.sandbox.options import OPTIONS as SANDBOX_OPTIONS
 INGEST: Final = ("run", "ingest")
 FLOWS: Final = ("run", "ingest", "publish", "erase")
 LAKE: Final = (
-    *(
-        "run",
-        "ingest",
-        "publish",
-        "query",
-        "status",
-        "schema",
-        "audit",
-        "erase",
-        "register",
-        "serve",
-        "report",
-    ),
+    *INGEST,
+    "publish",
+    "query",
+    "status",
+    "schema",
+    "audit",
+    "erase",
+    "register",
+    "serve",
+    "report",
 )
 EVERY: Final = ()
 

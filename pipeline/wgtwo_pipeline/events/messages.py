@@ -75,9 +75,8 @@ def _parts(payloads: pa.BinaryArray, response: Response, reasons: dict[int, str]
     """What ptars can read: by member where all of a member's can be, and the rest."""
     rest = np.ones(len(payloads), bool)
     for member, rows in by_member(payloads, response):
-        with contextlib.suppress(
-            ValueError
-        ):  # then they are read as the rest is, which finds out which is broken
+        # Where one is broken they are read as the rest is, which finds out which.
+        with contextlib.suppress(ValueError):
             messages = _messages(payloads.take(pa.array(rows)), response, member.name)
             rest[rows] = False
             yield Part(rows, messages, member.name)

@@ -136,8 +136,7 @@ class Checkpoint:
 
 def newest(store: Store, known: Checkpoint | None = None) -> Checkpoint:
     """The newest checkpoint, or `known` if there is none newer. Raises CorruptError."""
-    found = known or Checkpoint()
-    listed = [info.key for info in store.list(ROOT, after=found.key or "")]
+    listed = [info.key for info in store.list(ROOT, after=(known and known.key) or "")]
     last = max((key for key in listed if key.endswith(_SUFFIX)), default=None)
     recent = max((key for key in listed if key.endswith(RECENT_SUFFIX) and key > (last or "")), default=None)
     if last is None:

@@ -3,7 +3,7 @@
 Nothing here changes the lake.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
@@ -183,6 +183,12 @@ def manifest(store: Store, epoch: int) -> Manifest:
     """The manifest of one epoch. Raises NotFoundError or CorruptError."""
     key = manifest_key(epoch)
     return Manifest.from_bytes(key, store.read(key))
+
+
+def manifests_of(store: Store, epochs: Iterable[int]) -> Iterator[Manifest]:
+    """The manifests of these epochs, all read at once, in this order. Raises NotFoundError or CorruptError."""
+    keys = [manifest_key(epoch) for epoch in epochs]
+    yield from map(Manifest.from_bytes, keys, store.read_many(keys))
 
 
 def is_committed(store: Store, epoch: int) -> bool:

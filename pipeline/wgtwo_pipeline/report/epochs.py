@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Final
 
-from wgtwo_pipeline.lake.manifest import Manifest, manifest_key
+from wgtwo_pipeline.lake import history
+from wgtwo_pipeline.lake.manifest import Manifest
 from wgtwo_pipeline.lake.store import Store
 from wgtwo_pipeline.report.period import Period
 
@@ -56,9 +57,7 @@ def _since(store: Store, committed: int, period: Period) -> Iterator[Manifest]:
     newest = committed
     while newest > 0:
         oldest = max(1, newest - _READ_TOGETHER + 1)
-        keys = [manifest_key(epoch) for epoch in range(oldest, newest + 1)]
-        read = zip(keys, store.read_many(keys), strict=True)
-        manifests = [Manifest.from_bytes(key, data) for key, data in read]
+        manifests = history.manifests_of(store, range(oldest, newest + 1))
         of_these_days = [each for each in manifests if each.committed_at >= period.begins_at]
         yield from of_these_days
         if not of_these_days:

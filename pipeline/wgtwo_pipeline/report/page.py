@@ -3,8 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
-from importlib import resources
 from itertools import accumulate
 from typing import Any, Final
 
@@ -12,7 +10,7 @@ from wgtwo_pipeline.ask.look import Status
 from wgtwo_pipeline.ask.render import duration, size
 from wgtwo_pipeline.audit.findings import KINDS, Findings
 from wgtwo_pipeline.lake.positions import Gap
-from wgtwo_pipeline.markup import section, table, text
+from wgtwo_pipeline.markup import document, section, table, text
 from wgtwo_pipeline.report import plots, questions
 from wgtwo_pipeline.report.answers import Row
 from wgtwo_pipeline.report.epochs import FILE_BYTES, OUTCOMES
@@ -25,23 +23,13 @@ _ARRIVED, _COMMITTED = "event to arrival", "arrival to commit"
 
 def page(found: Found) -> str:
     """The whole page."""
-    body = "\n".join(_parts(found))
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>wgtwo-pipeline report</title>'
-        f'<meta http-equiv="content-security-policy" content="{_POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{_style()}</style></head>\n<body>{body}</body></html>\n"
-    )
-
-
-@lru_cache(maxsize=1)
-def _style() -> str:
-    return resources.files("wgtwo_pipeline.report").joinpath("page.css").read_text()
+    policy = f'http-equiv="content-security-policy" content="{_POLICY}"'
+    return document("wgtwo-pipeline report", "wgtwo_pipeline.report", _parts(found), policy)
 
 
 def _parts(found: Found) -> Iterator[str]:
     yield f"<h1>{text(found.lake.lake)}</h1>"
-    yield f"<p>{found.period}, seen {found.at:%Y-%m-%d %H:%M:%S} UTC</p>"
+    yield f"<p>{found.period}, seen {_moment(found.at)} UTC</p>"
     lake = found.lake
     if not lake.epochs and not lake.journal.segments and not lake.open_epoch:
         yield '<p id="verdict">The lake is empty: nothing has been journaled yet.</p>'
@@ -85,7 +73,7 @@ def _holdings(lake: Status) -> str:
                 f"{each.files:,}",
                 size(each.bytes),
             ),
-            f"{each.newest_at:%Y-%m-%d %H:%M:%S}" if each.newest_at else "–",
+            _moment(each.newest_at) if each.newest_at else "–",
         )
         for name, each in held.items()
     ]
@@ -135,16 +123,21 @@ def _figure(found: Found, question: Question, rows: Sequence[Row]) -> str:
 
 def _by_day(found: Found, name: str, title: str, counts: Mapping[tuple[Any, Any], int]) -> str:
     """Bars, and a table with a column for each name; the days on which there was something."""
-    series: dict[str, dict[Any, int]] = {}
-    for (day, each), count in counts.items():
-        series.setdefault(str(each), {})[day] = count
-    series = dict(sorted(series.items()))
+    series = _series(counts)
     days = sorted({day for day, _ in counts})
     cells = [
         (str(day), *(f"{values.get(day, 0):,}" for values in series.values()), f"{_sum_of(series, day):,}")
         for day in days
     ]
     return plots.stacked_days(title, found.period, series) + table(name, ("day", *series, "sum"), cells)
+
+
+def _series(counts: Mapping[tuple[Any, Any], int]) -> dict[str, dict[Any, int]]:
+    """Of counts by place and name: for each name, in order, its counts by place."""
+    series: dict[str, dict[Any, int]] = {}
+    for (place, name), count in counts.items():
+        series.setdefault(str(name), {})[place] = count
+    return dict(sorted(series.items()))
 
 
 def _sum_of(series: Mapping[str, Mapping[Any, int]], day: Any) -> int:
@@ -233,10 +226,7 @@ def _files(found: Found) -> str:
     if not files:
         return "<p>None was written in these days.</p>"
     places = [f"≤ {size(bound)}" for bound in FILE_BYTES] + [f"> {size(FILE_BYTES[-1])}"]
-    series: dict[str, dict[int, int]] = {}
-    for (place, name), count in sorted(files.items()):
-        series.setdefault(name, {})[place] = count
-    series = dict(sorted(series.items()))
+    series = _series(files)
     cells = [
         (name, *(f"{counts.get(at, 0):,}" for at in range(len(places)))) for name, counts in series.items()
     ]

@@ -169,9 +169,8 @@ class Publisher:
         ):
             has_published = True
             yield manifest
-        if (
-            not has_published
-        ):  # else committing has seen to it: a copy that came late must not stay until then
+        # Else committing has seen to it: a copy that came late must not stay until then.
+        if not has_published:
             retention = timedelta(seconds=self._settings.retention_seconds)
             epochs.expire(self._store, history.load(self._store), retention)
 

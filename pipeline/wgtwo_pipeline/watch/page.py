@@ -6,13 +6,11 @@ It shows names of tables, subscriptions and children, counts and times: never wh
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from importlib import resources
 from typing import Final
 
 from wgtwo_pipeline.ask.look import DAYS, EPOCHS, Status
 from wgtwo_pipeline.ask.render import duration, size
-from wgtwo_pipeline.markup import section, table, text
+from wgtwo_pipeline.markup import document, section, table, text
 from wgtwo_pipeline.watch.audits import Audited
 from wgtwo_pipeline.watch.members import Member
 from wgtwo_pipeline.watch.recent import Point, rates
@@ -38,18 +36,8 @@ class View:
 
 def page(view: View) -> bytes:
     """The whole page."""
-    body = "\n".join(_sections(view))
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>wgtwo-pipeline</title>'
-        f'<meta http-equiv="refresh" content="{_REFRESH_SECONDS}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{_style()}</style></head><body>{body}</body></html>\n"
-    ).encode()
-
-
-@lru_cache(maxsize=1)
-def _style() -> str:
-    return resources.files("wgtwo_pipeline.watch").joinpath("page.css").read_text()
+    refresh = f'http-equiv="refresh" content="{_REFRESH_SECONDS}"'
+    return document("wgtwo-pipeline", "wgtwo_pipeline.watch", _sections(view), refresh).encode()
 
 
 def _sections(view: View) -> Iterator[str]:
