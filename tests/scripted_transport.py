@@ -53,7 +53,7 @@ class ScriptedStream:
     def waiting(self):
         return sum(len(each) for each in self._script if isinstance(each, list))
 
-    def receive(self, max_count, linger_seconds, timeout_seconds):
+    def receive(self, enough, max_count, linger_seconds, timeout_seconds):
         if not self._script:
             if self.cancelled:
                 raise StreamEndedError("CANCELLED", "from this side")

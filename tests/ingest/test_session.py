@@ -14,10 +14,10 @@ from wgtwo_pipeline.ingest.settings import IngestSettings
 
 
 def test_deliveries_come_group_by_group(world):
-    """No group is larger than half of what may be in flight, so that the server goes on sending."""
-    session = world.session([[b"1", b"2", b"3"]])
-    assert payloads(session.receive(0.5)) == [b"1", b"2"]
-    assert payloads(session.receive(0.5)) == [b"3"]
+    """No group is larger than what may be in flight."""
+    session = world.session([[b"1", b"2", b"3", b"4", b"5"]])
+    assert payloads(session.receive(0.5)) == [b"1", b"2", b"3", b"4"]
+    assert payloads(session.receive(0.5)) == [b"5"]
     assert session.receive(0.5) == []
 
 
@@ -180,11 +180,11 @@ def test_deliveries_are_word_enough(world):
 
 def test_draining_gives_what_had_come_and_then_nothing(world):
     """First the stream ends; what is in the buffer is still journaled and acked."""
-    session = world.session([[b"1"], [b"2", b"3", b"4"]])
+    session = world.session([[b"1"], [b"2", b"3", b"4", b"5", b"6"]])
     session.receive(0.5)
-    assert payloads(session.drain()) == [b"2", b"3"]
+    assert payloads(session.drain()) == [b"2", b"3", b"4", b"5"]
     assert world.transport.opened[0].cancelled
-    assert payloads(session.drain()) == [b"4"]
+    assert payloads(session.drain()) == [b"6"]
     assert session.drain() == []
     assert session.drain() == []
 
@@ -231,8 +231,12 @@ def test_closing_ends_the_connection(world):
     assert world.transport.closed
 
 
-@pytest.mark.parametrize(("in_flight", "size"), [(1, 1), (2, 1), (50, 25), (1000, 500)])
-def test_groups_are_half_of_what_is_in_flight(in_flight, size):
-    """At least one."""
+@pytest.mark.parametrize(
+    ("in_flight", "enough", "most"),
+    [(1, 1, 1), (2, 1, 2), (50, 25, 50), (100, 50, 64), (200, 100, 100), (1000, 500, 500)],
+)
+def test_groups_are_half_of_what_is_in_flight(in_flight, enough, most):
+    """At least one; of small windows all, where the rest comes right behind."""
     terms = api.Terms((), "", "", in_flight, 30)
-    assert IngestSettings(SETTINGS.service, SETTINGS.lake, terms, SETTINGS.start).group_size == size
+    settings = IngestSettings(SETTINGS.service, SETTINGS.lake, terms, SETTINGS.start)
+    assert (settings.enough, settings.most) == (enough, most)

@@ -241,7 +241,7 @@ class ScriptedStream:
     def connected(self):
         return not self._ended
 
-    def receive(self, max_count, linger_seconds, timeout_seconds):
+    def receive(self, enough, max_count, linger_seconds, timeout_seconds):
         if self._world.step(self._process, "receive", "") == "cut":
             self.leave()
         self._fill()
@@ -250,7 +250,7 @@ class ScriptedStream:
             self._fill()
         if not self._buffer and self._ended:
             raise StreamEndedError("UNAVAILABLE", "scripted")
-        if len(self._buffer) < max_count:
+        if len(self._buffer) < enough:
             self._world.clock.advance(linger_seconds)
         return [self._buffer.popleft() for _ in range(min(max_count, len(self._buffer)))]
 

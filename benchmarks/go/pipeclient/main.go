@@ -1,6 +1,7 @@
 // Pipeclient is the client that an experienced Go programmer would write where rate counts: it goes on receiving while
 // acks are under way, each in a goroutine of its own. With -store it does what ingest does before it acks: it collects
-// half of what may be in flight, or what has come within the linger time, and writes it to a file of its own,
+// half of what may be in flight, or what has come within the linger time, of small windows also what comes right behind
+// that, and writes it to a file of its own,
 // checksummed, fsynced, linked into place, with the folder fsynced; the next group is written while the acks of the last
 // are under way. Without it, it stores nothing.
 package main
@@ -22,7 +23,12 @@ import (
 	"wgtwo-pipeline/benchmarks/wire"
 )
 
-const linger = 200 * time.Millisecond
+// As ingest has them.
+const (
+	linger          = 200 * time.Millisecond
+	lull            = 2 * time.Millisecond
+	worthWaitingFor = 64
+)
 
 func main() {
 	target := flag.String("target", "127.0.0.1:50051", "host:port of the event service")
@@ -44,13 +50,14 @@ func main() {
 
 	received := make(chan []byte, *inFlight)
 	go receive(stream, received, *events)
-	size := 1
+	enough, most := 1, 1
 	if *store != "" {
-		size = max(1, int(*inFlight/2))
+		enough = max(1, int(*inFlight/2))
+		most = max(enough, min(int(*inFlight), worthWaitingFor))
 	}
 	var acks sync.WaitGroup
 	for number := 0; ; number++ {
-		group := collect(received, size)
+		group := collect(received, enough, most)
 		if len(group) == 0 {
 			break
 		}
@@ -83,19 +90,19 @@ func receive(stream grpc.ClientStream, received chan<- []byte, events uint64) {
 	close(received)
 }
 
-// collect returns a group of that size, or what has come within the linger time; nothing when that was all.
-func collect(received <-chan []byte, size int) [][]byte {
+// collect returns enough and what comes right behind, or what has come within the linger time; nothing at the end.
+func collect(received <-chan []byte, enough, most int) [][]byte {
 	first, more := <-received
 	if !more {
 		return nil
 	}
-	group := append(make([][]byte, 0, size), first)
-	if size == 1 {
-		return group
-	}
+	group := append(make([][]byte, 0, most), first)
 	timer := time.NewTimer(linger)
 	defer timer.Stop()
-	for len(group) < size {
+	for len(group) < most {
+		if len(group) >= enough {
+			timer.Reset(lull)
+		}
 		select {
 		case response, more := <-received:
 			if !more {

@@ -77,7 +77,7 @@ def _stream(transport: Transport, method: Method, config: Config) -> str:
     connected_at = None
     try:
         while time.monotonic() < deadline:
-            received = stream.receive(1, 0.0, 0.1)
+            received = stream.receive(1, 1, 0.0, 0.1)
             if stream.connected and connected_at is None:
                 connected_at = time.monotonic()
             lived = connected_at is not None and time.monotonic() - connected_at > _ACCEPTED_AFTER_SECONDS

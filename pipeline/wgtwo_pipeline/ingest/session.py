@@ -89,7 +89,10 @@ class Session:
         had_room = self._acker.in_flight < self.settings.terms.max_in_flight
         try:
             received = self._stream.receive(
-                self.settings.group_size, self.settings.linger_seconds, timeout_seconds
+                self.settings.enough,
+                self.settings.most,
+                self.settings.linger_seconds,
+                timeout_seconds,
             )
         except StreamEndedError as end:
             self._ended(end)
@@ -106,7 +109,7 @@ class Session:
                 return []
             self._stream.cancel()
             try:
-                received = self._stream.receive(self.settings.group_size, 0.0, 5.0)
+                received = self._stream.receive(1, self.settings.most, 0.0, 5.0)
             except StreamEndedError:
                 self._stream = None
                 return []

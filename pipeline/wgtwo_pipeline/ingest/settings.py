@@ -14,6 +14,9 @@ from wgtwo_pipeline.service.transport import SILENT_SECONDS
 _MOST_NAME_BYTES: Final = 200
 """File systems take names of 255 bytes; the API, the method and the separators stand before it."""
 
+_WORTH_WAITING_FOR: Final = 64
+"""Up to so many deliveries the commit of a segment costs more than the pause of a server that may send no more."""
+
 
 @dataclass(frozen=True)
 class Subscription:
@@ -63,9 +66,17 @@ class IngestSettings:
     """How long the service keeps events."""
 
     @property
-    def group_size(self) -> int:
-        """So many waiting deliveries make a segment: half of `max_in_flight`, so that the server goes on sending."""
+    def enough(self) -> int:
+        """So many waiting deliveries make a segment, with those that come right behind them: half of what may come.
+
+        All of `max_in_flight` would wait in vain for as long as one of them is lost or another member's.
+        """
         return max(1, self.terms.max_in_flight // 2)
+
+    @property
+    def most(self) -> int:
+        """No segment has more deliveries. Halves of a large window are large enough, and the next comes meanwhile."""
+        return max(self.enough, min(self.terms.max_in_flight, _WORTH_WAITING_FOR))
 
     @property
     def heartbeat_seconds(self) -> float:

@@ -11,6 +11,8 @@ from wgtwo_pipeline.errors import PipelineError
 from wgtwo_pipeline.service.transport import MAX_WAITING_BYTES, Received, StreamEndedError
 
 _BYTES_BESIDES_PAYLOAD: Final = 200  # what Python adds to a waiting delivery
+_LULL_SECONDS: Final = 0.002
+"""Deliveries that a service sends one after the other are closer together."""
 
 
 class Reading(Protocol):
@@ -63,13 +65,19 @@ class EventStream:
         """Whether so much waits that the reader must stop until `Reading.resume`."""
         return self._bytes_read - self._bytes_taken >= MAX_WAITING_BYTES
 
-    def receive(self, max_count: int, linger_seconds: float, timeout_seconds: float) -> list[Received]:
+    def receive(
+        self, enough: int, max_count: int, linger_seconds: float, timeout_seconds: float
+    ) -> list[Received]:
         """See `Stream.receive`."""
         self._await(1, timeout_seconds)
         end = self._end  # looked at before the deque: whatever came, came before the end
         if self._waiting:
             waited_seconds = time.time() - self._waiting[0].received_at_us / 1e6
-            self._await(max_count, min(linger_seconds - waited_seconds, linger_seconds))
+            self._await(enough, min(linger_seconds - waited_seconds, linger_seconds))
+            came = 0
+            while enough <= (waiting := len(self._waiting)) < max_count and waiting > came:
+                came = waiting
+                self._await(max_count, _LULL_SECONDS)
         elif end is not None:
             raise end.with_traceback(None)
         return self._take(max_count)

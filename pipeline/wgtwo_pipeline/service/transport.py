@@ -60,13 +60,16 @@ class Stream(Protocol):
         SILENT_SECONDS only.
         """
 
-    def receive(self, max_count: int, linger_seconds: float, timeout_seconds: float) -> list[Received]:
+    def receive(
+        self, enough: int, max_count: int, linger_seconds: float, timeout_seconds: float
+    ) -> list[Received]:
         """Up to `max_count` deliveries, oldest first; nothing if none came within `timeout_seconds`.
 
-        Returns as soon as `max_count` wait, or the oldest has waited for `linger_seconds`, or the stream has
-        ended, or MAX_WAITING_BYTES wait. Once the stream has ended and everything that came was received, it
-        raises StreamEndedError where another stream may fare better, and ServiceError where the service refuses
-        what it is asked for or has never been reached and cannot be as configured; again at each call.
+        Returns as soon as `max_count` wait, or `enough` and no other comes within a few milliseconds, or the oldest
+        has waited for `linger_seconds`, or the stream has ended, or MAX_WAITING_BYTES wait.
+        Once the stream has ended and everything that came was received, it raises StreamEndedError where another
+        stream may fare better, and ServiceError where the service refuses what it is asked for or has never been
+        reached and cannot be as configured; again at each call.
         """
 
     def cancel(self) -> None:

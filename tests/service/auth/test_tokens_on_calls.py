@@ -18,7 +18,7 @@ def transport(request, service, oauth):
 
 
 def first_payload(transport) -> bytes:
-    (item,) = transport.stream(STREAM, b"").receive(1, 0, PATIENCE_SECONDS)
+    (item,) = transport.stream(STREAM, b"").receive(1, 1, 0, PATIENCE_SECONDS)
     return item.payload
 
 
@@ -38,7 +38,7 @@ def test_without_oauth_no_token_is_sent(service, endpoint):
     try:
         assert transport.call_many(CALL, [b""], PATIENCE_SECONDS)[0].code == "UNAUTHENTICATED"
         with pytest.raises(ServiceError, match="CLIENT_ID"):
-            transport.stream(STREAM, b"").receive(1, 0, PATIENCE_SECONDS)
+            transport.stream(STREAM, b"").receive(1, 1, 0, PATIENCE_SECONDS)
     finally:
         transport.close()
     assert {token for _, token in service.seen} == {""}
@@ -74,13 +74,13 @@ def test_a_stream_refused_twice_is_an_error(transport, service):
 def test_calls_refused_twice_end_the_stream_with_an_error(transport, service):
     """Acks that no token gets through end the stream that they belong to, since none of its events can be acked."""
     stream = transport.stream(STREAM, b"")
-    assert len(stream.receive(1, 0, PATIENCE_SECONDS)) == 1
+    assert len(stream.receive(1, 1, 0, PATIENCE_SECONDS)) == 1
     service.refuse_all = True
     assert {result.code for result in transport.call_many(CALL, [b""] * 3, PATIENCE_SECONDS)} == {
         "UNAUTHENTICATED"
     }
     with pytest.raises(ServiceError, match=r"--scope"):
-        stream.receive(1, 0, PATIENCE_SECONDS)
+        stream.receive(1, 1, 0, PATIENCE_SECONDS)
 
 
 def test_short_tokens_under_way(transport, service, endpoint):
@@ -91,8 +91,8 @@ def test_short_tokens_under_way(transport, service, endpoint):
     while len(endpoint.requests) < 3:  # each is good for two seconds
         codes |= {result.code for result in transport.call_many(CALL, [b""] * 5, PATIENCE_SECONDS)}
     assert codes == {"OK"}
-    assert len(stream.receive(1, 0, PATIENCE_SECONDS)) == 1
-    assert stream.receive(1, 0, 0) == []
+    assert len(stream.receive(1, 1, 0, PATIENCE_SECONDS)) == 1
+    assert stream.receive(1, 1, 0, 0) == []
 
 
 def test_a_token_endpoint_that_fails_at_first(transport, service, endpoint, caplog):

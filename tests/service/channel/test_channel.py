@@ -31,7 +31,7 @@ def limit(streams: int) -> bytes:
 
 def ended(stream, seconds: float = PATIENCE_SECONDS) -> StreamEndedError:
     try:
-        while stream.receive(100, 0, seconds):
+        while stream.receive(100, 100, 0, seconds):
             pass
     except StreamEndedError as end:
         return end
@@ -78,7 +78,7 @@ def test_deliveries_may_be_cut_and_joined_anyhow(hands, open_http2):
                 break
     got = []
     while len(got) < 2 * len(messages):
-        got += [each.payload for each in stream.receive(100, 0, PATIENCE_SECONDS)]
+        got += [each.payload for each in stream.receive(100, 100, 0, PATIENCE_SECONDS)]
     assert got == messages * 2
 
 
@@ -148,7 +148,7 @@ def test_a_receiver_that_does_not_come_stops_the_server(hands, open_http2):
     send(7 * MIB // 16_384 - 1)  # what its window allows, nobody having taken anything
     assert given_back(connection) < MAX_WAITING_BYTES
     while stream.waiting:
-        stream.receive(1000, 0, PATIENCE_SECONDS)
+        stream.receive(1000, 1000, 0, PATIENCE_SECONDS)
     connection.await_(lambda each: given_back(each) == sent)
 
 
@@ -182,7 +182,7 @@ def test_a_stream_outlives_goaway(hands, open_http2):
     new.say(new.answer(new.await_requests()[0]))
     assert results() == ["OK"]
     old.say(frame(frames.DATA, 0, number, b"\0\0\0\0\x05still"))
-    assert [each.payload for each in stream.receive(1, 0, PATIENCE_SECONDS)] == [b"still"]
+    assert [each.payload for each in stream.receive(1, 1, 0, PATIENCE_SECONDS)] == [b"still"]
     old.say(old.headers(number, (("grpc-status", "14"),), end=True))
     assert ended(stream).code == "UNAVAILABLE"
     old.await_(lambda each: each.closed)
@@ -221,7 +221,7 @@ def test_a_ping_that_is_answered_keeps_a_quiet_stream(hands, open_http2):
     for at in range(1, 3):
         connection.await_(lambda each, at=at: each.count(frames.PING) >= at)
         connection.say(frame(frames.PING, frames.ACK, 0, bytes(8)))
-    assert stream.receive(1, 0, 0) == []
+    assert stream.receive(1, 1, 0, 0) == []
 
 
 def test_a_connection_without_exchanges_is_not_pinged(hands, open_http2):
@@ -250,7 +250,7 @@ def test_calls_that_find_silence_leave_a_stream_where_it_is(hands, open_http2):
     assert results() == ["OK"]
     old.say(frame(frames.PING, frames.ACK, 0, bytes(8)))
     old.say(old.headers(number, ((":status", "200"),)), frame(frames.DATA, 0, number, b"\0\0\0\0\x01x"))
-    assert len(stream.receive(1, 0, PATIENCE_SECONDS)) == 1
+    assert len(stream.receive(1, 1, 0, PATIENCE_SECONDS)) == 1
 
 
 def test_a_slow_answer_is_no_silence(hands, open_http2):
@@ -299,7 +299,7 @@ def test_a_stream_that_takes_the_only_place_leaves_calls_another_connection(hand
         second.say(second.answer(second.await_requests(at)[-1]))
     assert results() == ["OK", "OK"]
     first.say(first.headers(number, ((":status", "200"),)), frame(frames.DATA, 0, number, b"\0\0\0\0\x01x"))
-    assert len(stream.receive(1, 0, PATIENCE_SECONDS)) == 1
+    assert len(stream.receive(1, 1, 0, PATIENCE_SECONDS)) == 1
 
 
 def test_a_server_that_breaks_the_protocol_is_told_and_left(hands, open_http2):

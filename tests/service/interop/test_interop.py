@@ -67,7 +67,7 @@ class Client:
                 stream = self.transport.stream(api.V0.stream, request)
                 self.streams += 1
             try:
-                received = stream.receive(100, 0.05, 0.5)
+                received = stream.receive(100, 100, 0.05, 0.5)
             except StreamEndedError:
                 stream = None
                 time.sleep(0.1)
@@ -122,10 +122,10 @@ def test_grpc_java(java_server, connect):
     transport = connect(java_server).transport
     stream = transport.stream("/test.Service/Stream", b"50000")
     got: list[bytes] = []
-    while len(got) < 50_000 and (received := stream.receive(1000, 0.1, 30)):
+    while len(got) < 50_000 and (received := stream.receive(1000, 1000, 0.1, 30)):
         got += [each.payload for each in received]
     with pytest.raises(StreamEndedError) as end:
-        stream.receive(1, 0, 30)
+        stream.receive(1, 1, 0, 30)
     assert end.value.code == "OK"
     assert got == [b"%08d" % number for number in range(50_000)]
     ends = time.monotonic() + 3

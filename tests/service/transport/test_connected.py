@@ -20,7 +20,7 @@ def test_a_quiet_stream_is_connected(connect, server, release):
     for _ in range(2):
         open_stream = transport.stream(STREAM, b"")
         wait_until(lambda open_stream=open_stream: open_stream.connected)
-        assert open_stream.receive(1, 0, 0) == []
+        assert open_stream.receive(1, 1, 0, 0) == []
 
 
 def test_a_stream_that_reaches_nobody_is_not_connected(connect, server):
@@ -28,7 +28,7 @@ def test_a_stream_that_reaches_nobody_is_not_connected(connect, server):
     with Relay(server.port) as relay:
         relay.silent.set()
         open_stream = connect(relay.target).stream(STREAM, b"")
-        assert open_stream.receive(1, 0, 0.5) == []
+        assert open_stream.receive(1, 1, 0, 0.5) == []
         assert not open_stream.connected
 
 
@@ -38,10 +38,10 @@ def test_a_service_that_comes_late_is_noticed(connect, server, release):
         relay.silent.set()
         transport = connect(relay.target)
         first = transport.stream(STREAM, b"")
-        assert first.receive(1, 0, 0.2) == []
+        assert first.receive(1, 1, 0, 0.2) == []
         first.cancel()
         with pytest.raises(StreamEndedError):
-            first.receive(1, 0, PATIENCE_SECONDS)
+            first.receive(1, 1, 0, PATIENCE_SECONDS)
         assert not first.connected
 
     def stream(request, context):

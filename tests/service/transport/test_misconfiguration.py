@@ -17,7 +17,7 @@ from wgtwo_pipeline.service.transport import StreamEndedError
 def end_of(transport) -> Exception:
     """How a stream ends by itself: not because nobody would wait any longer."""
     with pytest.raises((ServiceError, StreamEndedError)) as end:
-        transport.stream(STREAM, b"").receive(1, 0, PATIENCE_SECONDS)
+        transport.stream(STREAM, b"").receive(1, 1, 0, PATIENCE_SECONDS)
     return end.value
 
 
@@ -78,7 +78,7 @@ def test_tls_with_a_named_authority_works(connect, tls_server, ca_file):
     """--ca-file is enough to trust a server with a self-signed certificate."""
     tls_server.stream = lambda request, context: iter([b"x"])
     stream = connect(tls_server.target, plaintext=False, ca_file=ca_file).stream(STREAM, b"")
-    assert [item.payload for item in stream.receive(1, 0, PATIENCE_SECONDS)] == [b"x"]
+    assert [item.payload for item in stream.receive(1, 1, 0, PATIENCE_SECONDS)] == [b"x"]
 
 
 @pytest.mark.parametrize("plaintext", [True, False])
@@ -162,7 +162,7 @@ def test_a_service_once_reached_is_waited_for(connect, server, certificate):
     """After a connection has once worked, even a server that now speaks TLS is taken for one that restarts."""
     server.stream = lambda request, context: iter([b"x"])
     transport = connect(server.target)
-    assert len(transport.stream(STREAM, b"").receive(1, 0, PATIENCE_SECONDS)) == 1
+    assert len(transport.stream(STREAM, b"").receive(1, 1, 0, PATIENCE_SECONDS)) == 1
     server.stop()
     other = ScriptedServer(server.port, certificate)
     try:

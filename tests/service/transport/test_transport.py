@@ -27,7 +27,7 @@ def drain(stream, max_count: int = 100) -> tuple[list[bytes], StreamEndedError]:
     payloads: list[bytes] = []
     while True:
         try:
-            payloads += [item.payload for item in stream.receive(max_count, 0.01, 5)]
+            payloads += [item.payload for item in stream.receive(max_count, max_count, 0.01, 5)]
         except StreamEndedError as end:
             return payloads, end
 
@@ -61,11 +61,43 @@ def test_full_batches_do_not_linger(connect, server, release):
 
     server.stream = stream
     open_stream = connect(server.target).stream(STREAM, b"")
-    assert [len(open_stream.receive(10, HOUR, HOUR)) for _ in range(2)] == [10, 10]
+    assert [len(open_stream.receive(10, 10, HOUR, HOUR)) for _ in range(2)] == [10, 10]
+
+
+def test_what_comes_right_behind_enough_is_taken_along(connect, server):
+    """Once `enough` wait, receive goes on while more come, up to max_count."""
+
+    def stream(request, context):
+        yield from [b"x"] * 4000
+        release.wait()
+
+    release = threading.Event()
+    server.stream = stream
+    open_stream = connect(server.target).stream(STREAM, b"")
+    try:
+        wait_until(lambda: open_stream.waiting == 4000)
+        assert [len(open_stream.receive(10, 1500, HOUR, HOUR)) for _ in range(3)] == [1500, 1500, 1000]
+    finally:
+        release.set()
+
+
+def test_enough_does_not_wait_for_more_that_does_not_come(connect, server, release):
+    """With `enough` there and nothing behind, receive returns long before the linger time is over."""
+
+    def stream(request, context):
+        yield from [b"x"] * 25
+        release.wait()
+
+    server.stream = stream
+    open_stream = connect(server.target).stream(STREAM, b"")
+    came = 0
+    while came < 25:  # a busy machine may pause between any two
+        came += len(open_stream.receive(1, 50, HOUR, HOUR))
+    assert came == 25
 
 
 def test_few_deliveries_linger_and_then_come(connect, server, release):
-    """With fewer than max_count, receive waits until the oldest is linger_seconds old."""
+    """With fewer than enough, receive waits until the oldest is linger_seconds old."""
 
     def stream(request, context):
         yield b"first"
@@ -73,7 +105,7 @@ def test_few_deliveries_linger_and_then_come(connect, server, release):
 
     server.stream = stream
     open_stream = connect(server.target).stream(STREAM, b"")
-    (item,) = open_stream.receive(10, 0.3, HOUR)
+    (item,) = open_stream.receive(10, 10, 0.3, HOUR)
     assert time.time() - item.received_at_us / 1e6 > 0.29
 
 
@@ -89,7 +121,7 @@ def test_a_delivery_that_has_waited_long_enough_is_not_kept_waiting(connect, ser
     wait_until(lambda: open_stream.waiting == 1)
     now = time.time
     monkeypatch.setattr(time, "time", lambda: now() + HOUR)
-    assert len(open_stream.receive(10, HOUR, 2 * HOUR)) == 1
+    assert len(open_stream.receive(10, 10, HOUR, 2 * HOUR)) == 1
 
 
 def test_nothing_in_time_is_an_empty_list(connect, server, release):
@@ -102,10 +134,10 @@ def test_nothing_in_time_is_an_empty_list(connect, server, release):
     server.stream = stream
     open_stream = connect(server.target).stream(STREAM, b"")
     started = time.monotonic()
-    assert open_stream.receive(10, HOUR, 0.2) == []
+    assert open_stream.receive(10, 10, HOUR, 0.2) == []
     assert time.monotonic() - started > 0.19
     release.set()
-    assert [item.payload for item in open_stream.receive(1, 0, PATIENCE_SECONDS)] == [b"late"]
+    assert [item.payload for item in open_stream.receive(1, 1, 0, PATIENCE_SECONDS)] == [b"late"]
 
 
 def test_arrival_times_are_microseconds_since_the_epoch(connect, server, release):
@@ -120,7 +152,7 @@ def test_arrival_times_are_microseconds_since_the_epoch(connect, server, release
     open_stream = connect(server.target).stream(STREAM, b"")
     wait_until(lambda: open_stream.waiting == 1)
     after = time.time_ns() // 1000
-    (item,) = open_stream.receive(1, 0, PATIENCE_SECONDS)
+    (item,) = open_stream.receive(1, 1, 0, PATIENCE_SECONDS)
     assert before <= item.received_at_us <= after
 
 
@@ -140,7 +172,7 @@ def test_the_end_is_told_after_the_last_delivery_and_again(connect, server, code
     assert end.code == code.name
     assert code is grpc.StatusCode.OK or end.detail == "that was all"
     with pytest.raises(StreamEndedError):
-        open_stream.receive(1, 0, 0)
+        open_stream.receive(1, 1, 0, 0)
 
 
 def test_big_events_pass(connect, server):
@@ -166,7 +198,9 @@ def test_what_waits_is_bounded(connect, server):
     assert open_stream.waiting * size <= MAX_WAITING_BYTES + size
     assert len(sent) < count
     # However long it may linger: a full buffer is not waited for.
-    numbers = [int.from_bytes(item.payload[:4], "big") for item in open_stream.receive(count, HOUR, HOUR)]
+    numbers = [
+        int.from_bytes(item.payload[:4], "big") for item in open_stream.receive(count, count, HOUR, HOUR)
+    ]
     payloads, _ = drain(open_stream)
     assert numbers + [int.from_bytes(payload[:4], "big") for payload in payloads] == list(range(count))
 
@@ -299,7 +333,7 @@ def test_closing_ends_everything(connect, server, release):
     assert drain(open_stream)[1].code == "CANCELLED"
     assert transport.call_many(CALL, [b""], 1)[0].code != "OK"
     with pytest.raises((StreamEndedError, ServiceError)):
-        transport.stream(STREAM, b"").receive(1, 0, 5)
+        transport.stream(STREAM, b"").receive(1, 1, 0, 5)
 
 
 def test_a_transport_is_not_pickled(connect, server):
@@ -333,7 +367,7 @@ def test_silently_dead_connections_end(connect, server, release):
     server.stream = stream
     with Relay(server.port) as relay:
         open_stream = connect(relay.target, keepalive_seconds=1).stream(STREAM, b"")
-        assert len(open_stream.receive(1, 0, PATIENCE_SECONDS)) == 1
+        assert len(open_stream.receive(1, 1, 0, PATIENCE_SECONDS)) == 1
         wait_until(
             lambda: relay.quiet_seconds() > 0.3
         )  # else grpcio may be waiting for another ping's answer
