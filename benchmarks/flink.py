@@ -2,7 +2,8 @@
 
 Both on the cluster of `tests/flink`, whose TaskManagers have two slots each. The first takes turns in each round with
 the Go server of `ingest.py`, which measures from its first delivery to its last ack. The second takes checkpoints far
-more often than anyone would, and asks Flink for the size of each: 360 are an hour of one every 10 s.
+more often than anyone would, and asks Flink for the size of each: 360 are an hour of one every 10 s. A JDK's `jcmd`
+counts what lives on the TaskManager's heap then. `--job-server` takes another version of Beam's than the tests do.
 """
 
 import argparse
@@ -79,6 +80,13 @@ def parallel(flink: FlinkCluster, rounds: int, events: int) -> None:
     print(f"| four against one | {statistics.median(ratios):.2f}; {min(ratios):.2f} to {max(ratios):.2f} |\n")
 
 
+def living_heap(flink: FlinkCluster) -> int:
+    """Bytes of all that is reachable on the heaps of all TaskManagers; it has them collect their garbage."""
+    pids = [str(each.pid) for each in flink.task_managers.values()]
+    found = [subprocess.check_output(["jcmd", pid, "GC.class_histogram"], text=True) for pid in pids]
+    return sum(int(each.splitlines()[-1].split()[-1]) for each in found)
+
+
 def state(flink: FlinkCluster, checkpoints: int, events_per_second: int, interval_ms: int) -> None:
     """Prints a line for each tenth of so many checkpoints."""
     settings = (f"--checkpointing_interval={interval_ms}", f"--max_bundle_time_mills={interval_ms // 5}")
@@ -88,7 +96,10 @@ def state(flink: FlinkCluster, checkpoints: int, events_per_second: int, interva
         lines = 0
         try:
             with job(flink, sandbox.address, Path(folder) / "lake", 2, "--", *settings) as identity:
-                print("| checkpoints | events acked | bytes of each | ms of each |\n|---|---|---|---|")
+                print(
+                    "| checkpoints | events acked | bytes of each | ms of each | MiB that live on the heap |"
+                )
+                print("|---|---|---|---|---|")
                 while len(sizes) < checkpoints:
                     for each in flink.rest(f"/jobs/{identity}/checkpoints")["history"]:
                         if each["status"] == "COMPLETED":
@@ -99,8 +110,10 @@ def state(flink: FlinkCluster, checkpoints: int, events_per_second: int, interva
                         (least, _), (most, _) = min(part), max(part)
                         took = statistics.median(each for _, each in part)
                         acked = sandbox.group()["acked"]
+                        heap = living_heap(flink) / 2**20
                         print(
-                            f"| {len(sizes)} | {acked:,} | {least:,} to {most:,} | {took:.0f} |", flush=True
+                            f"| {len(sizes)} | {acked:,} | {least:,} to {most:,} | {took:.0f} | {heap:.1f} |",
+                            flush=True,
                         )
                     time.sleep(0.2)
                 counts = flink.rest(f"/jobs/{identity}/checkpoints")["counts"]
@@ -117,9 +130,13 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=300, help="events/s while checkpoints are taken")
     parser.add_argument("--interval-ms", type=int, default=2_000)
     parser.add_argument("--only", choices=("parallel", "state"))
+    parser.add_argument("--job-server", type=Path, metavar="JAR", help="Beam's, for Flink 1.19")
     options = parser.parse_args()
     print(f"flink: {os.cpu_count()} cores, load {os.getloadavg()[0]:.0f}\n", flush=True)
-    with tempfile.TemporaryDirectory() as folder, flink_cluster(Path(folder)) as flink:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        flink_cluster(Path(folder), job_server=options.job_server) as flink,
+    ):
         if options.only in (None, "parallel"):
             parallel(flink, options.rounds, options.events)
         if options.only in (None, "state"):

@@ -32,7 +32,7 @@ from flink_processes import (
     stop,
     wait,
 )
-from install import install
+from install import install, with_job_server
 
 ENDED = ("FINISHED", "CANCELED", "FAILED")
 
@@ -190,14 +190,16 @@ def flink_cluster(
     slots: int = 2,
     import_from: Path = Path(__file__).parent,
     environment: Mapping[str, str] | None = None,
+    job_server: Path | None = None,
 ) -> Iterator[FlinkCluster]:
     """Install what is missing, run a cluster while the context lasts, and stop all of its processes at the end.
 
     Blocks until it takes jobs; it has one TaskManager then. `folder` must be empty or absent; logs stay in it.
     Workers can import what is installed and what lies in `import_from`, and find `environment` in theirs.
+    `job_server` is the jar of another version of Beam's, for the same Flink.
     """
-    home = install()
     folder.mkdir(parents=True, exist_ok=True)
+    home = install() if job_server is None else with_job_server(job_server, install(), folder / "jars")
     rpc, rest, job, artifact, worker, *metrics = free_ports(9)
     (folder / "config.yaml").write_text(configuration(folder, slots, rpc, rest, metrics))
     (folder / "log4j2.properties").write_text(LOG4J)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 FLINK = "1.19.3"
 JOB_SERVER = "2.62.0"  # the newest whose artifacts could be had; it runs pipelines of newer Python SDKs
+JAR = "job-server.jar"
 TOOLS = Path(__file__).parents[2] / ".tools" / "flink"
 
 # One jar for the job server: Flink takes 0.1 s for each jar that a job brings along, and it would bring 150.
@@ -43,7 +44,7 @@ POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
             <phase>package</phase>
             <goals><goal>shade</goal></goals>
             <configuration>
-              <outputFile>job-server.jar</outputFile>
+              <outputFile>{JAR}</outputFile>
               <artifactSet>
                 <excludes>
                   <exclude>org.apache.flink:*</exclude>
@@ -100,6 +101,14 @@ def install(tools: Path = TOOLS) -> Path:
     return home
 
 
+def with_job_server(jar: Path, home: Path, folder: Path) -> Path:
+    """Return `folder`, made with links to what `home` holds, and to `jar` in the place of its job server."""
+    folder.mkdir()
+    for each in home.iterdir():
+        (folder / each.name).symlink_to(jar.resolve(strict=True) if each.name == JAR else each)
+    return folder
+
+
 def _download_flink(work: Path, jars: Path) -> None:
     name = f"apache-flink-libraries=={FLINK}"
     _run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(work), name])
@@ -116,7 +125,7 @@ def _download_flink(work: Path, jars: Path) -> None:
 def _download_job_server(work: Path, jars: Path) -> None:
     (work / "pom.xml").write_text(POM)
     _run(["mvn", "-B", "-q", "-f", str(work / "pom.xml"), "package"])
-    (work / "job-server.jar").rename(jars / "job-server.jar")
+    (work / JAR).rename(jars / JAR)
 
 
 def _run(command: Sequence[str]) -> None:
