@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -172,6 +173,36 @@ def test_a_job_server_of_another_version_than_flink(tmp_path):
     finally:
         server.shutdown()
         server.server_close()
+
+
+def job_server_jar(folder: Path, version: str) -> Path:
+    """What of Beam's jar tells its version."""
+    jar = folder / "job-server.jar"
+    with zipfile.ZipFile(jar, "w") as made:
+        made.writestr("org/apache/beam/sdk/sdk.properties", f"# SDK\n\nversion={version}\n")
+    return jar
+
+
+@pytest.mark.parametrize(
+    ("version", "grows"),
+    [("2.62.0", True), ("2.75.1", True), ("2.76.0", False), ("2.77.0-SNAPSHOT", False), ("3.0.0", False)],
+)
+def test_a_job_server_whose_state_grows_is_told(tmp_path, version, grows):
+    """By the version that is in the jar, with the fix."""
+    says = cluster._job_server_jar(job_server_jar(tmp_path, version))
+    assert says.startswith(f"job-server.jar is of Beam {version}")
+    assert ("take 2.76 or newer" in says) == grows
+
+
+def test_a_jar_that_is_no_job_server(tmp_path, capsys):
+    """Whether it is cut off or another's: it is refused, with the option to correct."""
+    jar = tmp_path / "job-server.jar"
+    jar.write_bytes(b"PK")
+    arguments = ["check", "--lake", str(tmp_path / "lake"), "--endpoint", nobody(), "--runner=FlinkRunner"]
+    found = checked(capsys, [*arguments, f"--flink_job_server_jar={jar}"], 1)
+    assert found["job server"] == (
+        False, f"{jar} is no job server of Beam's: name its jar with --flink_job_server_jar=FILE",
+    )  # fmt: skip
 
 
 class Elsewhere(MemoryStore):

@@ -4,6 +4,7 @@ import importlib.metadata
 import platform
 import re
 import socket
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,8 @@ from wgtwo_pipeline.service.settings import is_loopback, split_address
 TRIED_FLINK: Final = "1.19"
 """The version that the tests run on."""
 _SECONDS: Final = 5.0
+_STATE_GROWS_BEFORE: Final = (2, 76)
+"""Beam's version: https://github.com/apache/beam/issues/27648."""
 _JAR: Final = re.compile(r"flink-(?:job-server-)?(\d+\.\d+)-")
 
 
@@ -43,6 +46,8 @@ def examine(config: Config) -> Iterator[Finding]:
         yield tried("Flink", lambda: _flink(master, str(chosen.get("flink_job_server_jar") or "")))
     if chosen.get("job_endpoint"):
         yield tried("job server", lambda: _job_server(str(chosen["job_endpoint"])))
+    elif chosen.get("flink_job_server_jar"):
+        yield tried("job server", lambda: _job_server_jar(Path(chosen["flink_job_server_jar"])))
     if str(chosen.get("environment_type")) == "EXTERNAL":
         yield _worker_pool(str(chosen.get("environment_config")), master)
 
@@ -94,6 +99,22 @@ def _job_server(endpoint: str) -> str:
                 f"no job server answers at {endpoint} ({error.code().name}): start it, or check --job_endpoint"
             ) from None
     return f"{endpoint} answers"
+
+
+def _job_server_jar(jar: Path) -> str:
+    """Its version is in it, whatever it is called; one that runs already tells its version to nobody."""
+    try:
+        with zipfile.ZipFile(jar) as members:
+            properties = members.read("org/apache/beam/sdk/sdk.properties").decode()
+        version = re.search(r"^version=((\d+)\.(\d+)\S*)", properties, re.MULTILINE)
+    except (OSError, zipfile.BadZipFile, KeyError, UnicodeDecodeError):
+        version = None
+    if version is None:
+        raise JobError(f"{jar} is no job server of Beam's: name its jar with --flink_job_server_jar=FILE")
+    says = f"{jar.name} is of Beam {version[1]}"
+    if (int(version[2]), int(version[3])) < _STATE_GROWS_BEFORE:
+        says += ", in which the state of a job grows for ever: take 2.76 or newer, best the SDK's own version"
+    return says
 
 
 def _worker_pool(address: str, master: str | None) -> Finding:
