@@ -14,7 +14,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
@@ -58,7 +57,7 @@ def compact(store: Store, target: Target, past: History, name: str, now: datetim
         try:
             _commit(table, made)
             done += len(made)
-        except (CommitFailedException, CommitStateUnknownException) as error:
+        except tables.OVERTAKEN as error:
             _LOG.info("%s: %s; reading it again", name, error)
     raise LakeError(f"table {name} is changed by others again and again: compact while fewer register")
 

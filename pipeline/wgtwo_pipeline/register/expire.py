@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.table.update.snapshot import ExpireSnapshots
@@ -44,7 +43,7 @@ def expire(store: Store, target: Target, name: str, now: datetime) -> bool:
             transaction.set_properties({EXPIRED_AT: now.isoformat()})
             if old:
                 ExpireSnapshots(transaction).by_ids([each.snapshot_id for each in old]).commit()
-    except (CommitFailedException, CommitStateUnknownException) as error:
+    except tables.OVERTAKEN as error:
         _LOG.info("%s: %s; expiring next time", name, error)
         return False
     if target.is_lake:

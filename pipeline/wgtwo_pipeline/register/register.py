@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pyarrow.parquet as pq
-from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.update import AssertRefSnapshotId
@@ -115,7 +114,7 @@ def _bring_up_table(store: Store, target: Target, past: history.History, name: s
                 step = plan(entries, name, _through(table))
             if step:
                 files += _commit(store, table, past, name, step)
-        except (CommitFailedException, CommitStateUnknownException) as error:
+        except tables.OVERTAKEN as error:
             _LOG.info("%s: %s; reading it again", name, error)
     raise LakeError(f"table {name} is changed by others again and again: register with fewer at once")
 

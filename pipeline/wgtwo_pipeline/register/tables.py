@@ -7,7 +7,12 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.exceptions import (
+    CommitFailedException,
+    CommitStateUnknownException,
+    NoSuchTableError,
+    ValidationException,
+)
 from pyiceberg.io.pyarrow import (
     compute_statistics_plan,
     data_file_statistics_from_parquet_metadata,
@@ -24,6 +29,13 @@ from pyiceberg.typedef import Identifier, Record
 PARTITION: Final = "date"
 ATTEMPTS: Final = 100
 """So often a table may be changed by others between reading and committing it."""
+
+OVERTAKEN: Final = (CommitFailedException, CommitStateUnknownException, ValidationException)
+"""Whoever meets one of these reads the table again.
+
+The last one comes before anything is committed, also where nobody else is at work: pyiceberg 0.12 looks for the files
+that an overwrite deletes in several threads, which share what they compare a manifest with, and may pass over one.
+"""
 
 _WITHOUT_ROWS: Final[dict[str, Any]] = {"record_count": 0, "column_sizes": {}, "split_offsets": []}
 _EPOCH: Final = date(1970, 1, 1).toordinal()
