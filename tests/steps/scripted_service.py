@@ -252,7 +252,8 @@ class ScriptedStream:
             raise StreamEndedError("UNAVAILABLE", "scripted")
         if len(self._buffer) < enough:
             self._world.clock.advance(linger_seconds)
-        return [self._buffer.popleft() for _ in range(min(max_count, len(self._buffer)))]
+        # Nothing ever comes right behind enough: so there are more, smaller groups to fail between.
+        return [self._buffer.popleft() for _ in range(min(enough, max_count, len(self._buffer)))]
 
     def cancel(self):
         self._fill()

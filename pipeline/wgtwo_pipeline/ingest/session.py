@@ -109,7 +109,7 @@ class Session:
                 return []
             self._stream.cancel()
             try:
-                received = self._stream.receive(1, self.settings.most, 0.0, 5.0)
+                received = self._stream.receive(self.settings.enough, self.settings.most, 0.0, 5.0)
             except StreamEndedError:
                 self._stream = None
                 return []
