@@ -213,7 +213,7 @@ def configured(lake, choice, story):
         publish_every_seconds=PUBLISH_EVERY.total_seconds(),
     )
     obeying = Erasing(suppress_seconds=story.suppress_seconds)
-    return SimpleNamespace(lake=lake, publishing=publishing, erasing=obeying)
+    return SimpleNamespace(lake=lake, publishing=publishing, erasing=obeying, beam_args=())
 
 
 def eraser(lake, choice, story):

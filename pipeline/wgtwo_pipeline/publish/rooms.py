@@ -24,7 +24,7 @@ from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.outcomes import Outcome
 from wgtwo_pipeline.lake.retained import Retained, retain
 from wgtwo_pipeline.lake.store import LakeLocation, Store
-from wgtwo_pipeline.publish import write
+from wgtwo_pipeline.publish import shelf, write
 
 OUTCOMES: Final = "outcomes"
 
@@ -80,6 +80,8 @@ class PublishSettings:
     limits: epochs.Limits
     retention_seconds: float
     suppress_seconds: float = epochs.SUPPRESSED_FOR.total_seconds()
+    shelf: int | None = None
+    """Where decoded rows wait, if all rooms are in one process (see `shelf.py`); else the runner carries them."""
 
 
 class Room(beam.DoFn):
@@ -149,9 +151,13 @@ class Decode(Room):
             assert decoded is not None
             for table, rows in decoded.tables.items():
                 for shard, part in _shards(rows):
-                    yield (group.epoch, table, shard), (group.number, _to_bytes(part))
+                    yield (group.epoch, table, shard), (group.number, self._hand_over(part))
             if len(decoded.quarantine):
-                yield (group.epoch, QUARANTINE, 0), (group.number, _to_bytes(decoded.quarantine))
+                yield (group.epoch, QUARANTINE, 0), (group.number, self._hand_over(decoded.quarantine))
+
+    def _hand_over(self, rows: pa.Table) -> bytes:
+        data, on = _to_bytes(rows), self._settings.shelf
+        return data if on is None else shelf.put(on, data)
 
 
 class Deduplicate(Room):
@@ -162,7 +168,7 @@ class Deduplicate(Room):
         (epoch, table, _), parts = element
         past = history.before(self.store, epoch)
         if past:  # else another publisher was faster
-            rows = pa.concat_tables(_from_bytes(part) for _, part in sorted(parts))
+            rows = pa.concat_tables(self._take(part) for _, part in sorted(parts))
             if table == QUARANTINE:
                 yield from self._quarantine(epoch, rows, past)
                 partitions: deque[tuple[str, pa.Table]] = deque()
@@ -175,6 +181,10 @@ class Deduplicate(Room):
                 came, kept = len(part), self._kept(epoch, table, partition, part, past)
                 del part
                 yield Kept(epoch, table, kept, came)
+
+    def _take(self, part: bytes) -> pa.Table:
+        on = self._settings.shelf
+        return _from_bytes(part if on is None else shelf.get(on, part))
 
     def _kept(
         self, epoch: int, table: str, partition: str, rows: pa.Table, past: history.History
@@ -240,7 +250,7 @@ def _shards(rows: pa.Table) -> Iterator[tuple[int, pa.Table]]:
 
 
 def _to_bytes(rows: pa.Table) -> bytes:
-    """Compressed: a runner keeps these of a whole epoch in memory, several times over; and it is faster."""
+    """Compressed: those of a whole epoch are kept in memory, by runners several times over."""
     sink = pa.BufferOutputStream()
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     with pa.ipc.new_stream(sink, rows.schema, options=options) as stream:

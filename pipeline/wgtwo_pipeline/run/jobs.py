@@ -6,13 +6,19 @@ import secrets
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    GoogleCloudOptions,
+    PipelineOptions,
+    StandardOptions,
+)
 
 from wgtwo_pipeline import errors, flows
 from wgtwo_pipeline.erase.rooms import EraseSettings
@@ -22,6 +28,7 @@ from wgtwo_pipeline.ingest.settings import IngestSettings, Member
 from wgtwo_pipeline.lake import epochs, history
 from wgtwo_pipeline.lake.manifest import Manifest, Parameters
 from wgtwo_pipeline.lake.open import open_store
+from wgtwo_pipeline.publish import shelf
 from wgtwo_pipeline.publish.rooms import PublishSettings
 from wgtwo_pipeline.run import memory, runners
 from wgtwo_pipeline.run.config import Config
@@ -59,6 +66,13 @@ def is_local(config: Config) -> bool:
         *StandardOptions.LOCAL_RUNNERS,
         _IN_PROCESS,
     )
+
+
+def in_one_process(config: Config) -> bool:
+    """Whether all of a flow runs in the process that starts it."""
+    found = chosen(config, streaming=False)
+    runs_as = found.view_as(DirectOptions).direct_running_mode
+    return found.view_as(StandardOptions).runner == _IN_PROCESS and runs_as != "multi_processing"
 
 
 def members(config: Config) -> tuple[Member, ...]:
@@ -177,9 +191,10 @@ class Publisher:
     def _publish_while(self, goes_on: Callable[[history.History], bool]) -> Iterator[Manifest]:
         past = history.load(self._store)
         while goes_on(past):
-            pipeline = beam.Pipeline(options=options(self._config, streaming=False))
-            flows.publish(pipeline, self._settings)
-            self._run(pipeline)
+            with shelf.shelf() if in_one_process(self._config) else nullcontext() as on:
+                pipeline = beam.Pipeline(options=options(self._config, streaming=False))
+                flows.publish(pipeline, replace(self._settings, shelf=on))
+                self._run(pipeline)
             now = history.load(self._store, past)
             if now.committed == past.committed:
                 raise LakeError(
