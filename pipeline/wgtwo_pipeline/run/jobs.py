@@ -71,8 +71,9 @@ def is_local(config: Config) -> bool:
 def in_one_process(config: Config) -> bool:
     """Whether all of a flow runs in the process that starts it."""
     found = chosen(config, streaming=False)
-    runs_as = found.view_as(DirectOptions).direct_running_mode
-    return found.view_as(StandardOptions).runner == _IN_PROCESS and runs_as != "multi_processing"
+    runs_as: str = found.view_as(DirectOptions).direct_running_mode
+    runner: str = found.view_as(StandardOptions).runner
+    return runner == _IN_PROCESS and runs_as != "multi_processing"
 
 
 def members(config: Config) -> tuple[Member, ...]:
