@@ -109,7 +109,7 @@ def state(flink: FlinkCluster, checkpoints: int, events_per_second: int, interva
                         part = list(sizes.values())[-checkpoints // 10 :]
                         (least, _), (most, _) = min(part), max(part)
                         took = statistics.median(each for _, each in part)
-                        acked = sandbox.group()["acked"]
+                        acked = sandbox.group().get("acked", 0)  # nothing before a worker has subscribed
                         heap = living_heap(flink) / 2**20
                         print(
                             f"| {len(sizes)} | {acked:,} | {least:,} to {most:,} | {took:.0f} | {heap:.1f} |",
