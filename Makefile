@@ -77,7 +77,7 @@ dist: $(INSTALLED_DEV) ## build the wheel and the sdist into dist/, checked as a
 tools: ## install what the heavy tests run beside Python into .tools (needs Go)
 	.ci/tools.sh
 
-images: ## build the image `pipeline` without Docker and run it as a pod does (Debian, root; some minutes)
+images: $(INSTALLED_DEV) ## build the three images without Docker and run them as pods do (Debian, root; some minutes)
 	.ci/images.sh
 
 bench: $(INSTALLED_DEV) tools ## measure; prints the ratios that the README states (about 20 minutes)

@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
-# Builds the image `pipeline` and runs it as a pod does, with no Docker engine and no image registry: a Debian by debootstrap as its
-# base, buildah with a chroot as its isolation. Needs root and apt-get; takes some minutes, so it is no part of .ci/run.
+# Builds the three images and runs them as pods do (.ci/images-run.sh), with no Docker engine and no image registry: a Debian by
+# debootstrap as their base, buildah with a chroot as its isolation, and stand-ins (.ci/stand-ins) for Beam's, Flink's and Maven's images.
+# Needs root, apt-get, Go, Java and Maven; takes some minutes, so it is no part of .ci/run.
 #
-#   .ci/images.sh [FOLDER]      where images are kept, default .tools/images
+#   .ci/images.sh      images are kept in .tools/images
 set -euo pipefail
 cd "$(dirname "$0")/.."
-kept=${1:-$PWD/.tools/images}
+kept=$PWD/.tools/images
 mkdir -p "$kept"
 
 missing=()
 command -v buildah > /dev/null || missing+=(buildah)
 command -v debootstrap > /dev/null || missing+=(debootstrap)
+command -v ip > /dev/null || missing+=(iproute2)
 if [[ ${#missing[@]} -gt 0 ]]; then
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq
@@ -19,8 +21,8 @@ fi
 
 built() { buildah --root "$kept/storage" --runroot "$kept/run" --storage-driver vfs "$@"; }
 
-took() { echo "images: $1 took $((SECONDS - started)) s"; started=$SECONDS; }
 started=$SECONDS
+took() { echo "images: $1 took $((SECONDS - started)) s"; started=$SECONDS; }
 
 if [[ ! -e $kept/base.done ]]; then
   rm -rf "$kept/base"
@@ -40,40 +42,29 @@ from_host=()
 for file in /etc/pip.conf /root/.config/pip/pip.conf /etc/ssl/certs/ca-certificates.crt; do
   [[ -e $file ]] && from_host+=(--volume "$file:$file:ro")
 done
-built build --quiet --isolation chroot --network host --build-arg BASE=localhost/base "${from_host[@]}" \
-  --file infra/Dockerfile --target pipeline --tag localhost/wgtwo-pipeline . > /dev/null
-took "the image pipeline"
-echo "images: $(built images --format '{{.Name}} {{.Size}}' localhost/wgtwo-pipeline)"
-
-# As in a pod: uid 10001, no capability, none to be gained, a read-only root with a tmpfs at /tmp, process 1 of its own.
-container=$(built from localhost/wgtwo-pipeline)
-root=$(built mount "$container")
-trap 'built umount "$container" > /dev/null; built rm "$container" > /dev/null' EXIT
-as_in_a_pod() { # FOLDER, as soon as which is there it gets SIGTERM, "" for never; its arguments
-  local stop_at=$1
-  shift
-  # shellcheck disable=SC2016 # the inner shell's
-  timeout --signal KILL 180 unshare --mount --pid --fork --kill-child sh -euc '
-    root=$0 stop_at=$1; shift
-    mount --bind "$root" "$root"
-    mount -t proc proc "$root/proc"
-    mount --rbind /dev "$root/dev"
-    mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
-    mount -o remount,bind,ro "$root"
-    if [ "$stop_at" ]; then (while ! [ -d "$root$stop_at" ]; do sleep 0.2; done; kill -TERM 1) & fi
-    exec env -i PATH=/opt/wgtwo/bin:/usr/sbin:/usr/bin HOME=/tmp PYTHONUNBUFFERED=1 chroot "$root" \
-      setpriv --reuid 10001 --regid 10001 --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all \
-      sh -c '"'"'cd /tmp; exec "$@"'"'"' sh wgtwo-pipeline "$@"
-  ' "$root" "$stop_at" "$@"
+build() { # what else `buildah build` is told
+  built build --quiet --isolation chroot --network host --build-arg BASE=localhost/base "${from_host[@]}" "$@" > /dev/null
 }
 
-started=$SECONDS
-if as_in_a_pod "" run --lake /wgtwo-lake --for 1s > /dev/null 2>&1; then
-  echo "images: the root is not read-only" >&2
-  exit 1
-fi
-as_in_a_pod "" run --lake /tmp/lake --for 5s | tee "$kept/run.txt"
-grep -q "audit passed" "$kept/run.txt"
-took "run --for 5s, exit 0, audit passed,"
-as_in_a_pod /tmp/lake/journal run --lake /tmp/lake > /dev/null
-took "SIGTERM to process 1, exit 0,"
+beam=$(sed -n 's/^apache-beam==//p' requirements-worker.lock)
+CGO_ENABLED=0 GOBIN="$kept/programs" go install -ldflags=-s "github.com/apache/beam/sdks/v2/python/container@v$beam"
+took "Beam's boot program $beam"
+jars=$(.venv/bin/python tests/flink/install.py)
+modules=$(PYTHONPATH=tests/flink .venv/bin/python -c 'from java_modules import JAVA_MODULES; print(*JAVA_MODULES)')
+for name in beam flink maven; do
+  build --file .ci/stand-ins/Dockerfile --target $name --tag "localhost/$name" --build-arg JAVA_MODULES="$modules" \
+    --build-context repository=. --build-context programs="$kept/programs" --build-context jars="$jars" .ci/stand-ins
+  took "a stand-in for the image of $name"
+done
+
+for target in pipeline worker flink; do
+  build --file infra/Dockerfile --target $target --tag "localhost/wgtwo-$target" \
+    --build-arg BEAM=localhost/beam --build-arg FLINK=localhost/flink --build-arg MAVEN=localhost/maven .
+  took "the image $target, $(built images --format '{{.Size}}' "localhost/wgtwo-$target"),"
+done
+
+.ci/tools.sh versitygw
+# Processes of their own, all of which end with it, and a network without a way out: nothing is downloaded, no port is anybody else's.
+unshare --net --pid --fork --kill-child --mount-proc .ci/images-run.sh "$kept" || failed=$?
+built rm --all > /dev/null
+exit "${failed:-0}"
