@@ -64,21 +64,17 @@ def test_full_batches_do_not_linger(connect, server, release):
     assert [len(open_stream.receive(10, 10, HOUR, HOUR)) for _ in range(2)] == [10, 10]
 
 
-def test_what_comes_right_behind_enough_is_taken_along(connect, server):
+def test_what_comes_right_behind_enough_is_taken_along(connect, server, release):
     """Once `enough` wait, receive goes on while more come, up to max_count."""
 
     def stream(request, context):
         yield from [b"x"] * 4000
         release.wait()
 
-    release = threading.Event()
     server.stream = stream
     open_stream = connect(server.target).stream(STREAM, b"")
-    try:
-        wait_until(lambda: open_stream.waiting == 4000)
-        assert [len(open_stream.receive(10, 1500, HOUR, HOUR)) for _ in range(3)] == [1500, 1500, 1000]
-    finally:
-        release.set()
+    wait_until(lambda: open_stream.waiting == 4000)
+    assert [len(open_stream.receive(10, 1500, HOUR, HOUR)) for _ in range(3)] == [1500, 1500, 1000]
 
 
 def test_enough_does_not_wait_for_more_that_does_not_come(connect, server, release):
