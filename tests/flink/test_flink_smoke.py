@@ -56,7 +56,12 @@ def test_streaming_job_survives_kill_of_its_task_manager(flink: FlinkCluster, tm
         return len(out.read_text().splitlines()) if out.exists() else 0
 
     # A checkpoint puts off the end of a bundle: where checkpoints come as often as bundles end, none ends.
-    streaming = ["--streaming", "--checkpointing_interval=5000", "--max_bundle_time_mills=200"]
+    streaming = [
+        "--streaming",
+        "--checkpointing_interval=5000",
+        "--max_bundle_time_mills=200",
+        "--finish_bundle_before_checkpointing",
+    ]
     pipeline = beam.Pipeline(options=PipelineOptions(flink.options(*streaming)))
     _ = pipeline | beam.Impulse() | beam.ParDo(Endless()) | beam.Map(append)
     pipeline.run()

@@ -36,7 +36,12 @@ def test_windows_close_with_what_sql_says_through_a_kill_of_the_task_manager(
     first = min(sequence for sequences in reading_graph.by_sql(lake).values() for sequence in sequences)
 
     before = set(flink.jobs())
-    streaming = ["--streaming", "--checkpointing_interval=6000", "--max_bundle_time_mills=200"]
+    streaming = [
+        "--streaming",
+        "--checkpointing_interval=6000",
+        "--max_bundle_time_mills=200",
+        "--finish_bundle_before_checkpointing",
+    ]
     pipeline = beam.Pipeline(options=PipelineOptions(flink.options(*streaming)))
     reading_graph.build(pipeline, tmp_path, str(lake), allowed_lag=6)
     pipeline.run()

@@ -114,7 +114,7 @@ def install(world, patches):
             "datetime": datetime_of(clock),
             "secrets": secrets,
             "open_store": lambda location: world.known[location.url].store,
-            "options": lambda *_, **__: PipelineOptions(["--runner=FnApiRunner"]) if world.on_beam else None,
+            "options": lambda *_, **__: PipelineOptions(["--runner=FnApiRunner"]),
             **({} if world.on_beam else without_beam),
         },
         epochs: {
@@ -213,7 +213,7 @@ def configured(lake, choice, story):
         publish_every_seconds=PUBLISH_EVERY.total_seconds(),
     )
     obeying = Erasing(suppress_seconds=story.suppress_seconds)
-    return SimpleNamespace(lake=lake, publishing=publishing, erasing=obeying, beam_args=())
+    return SimpleNamespace(lake=lake, publishing=publishing, erasing=obeying)
 
 
 def eraser(lake, choice, story):

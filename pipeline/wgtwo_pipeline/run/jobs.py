@@ -39,6 +39,15 @@ _LOG = logging.getLogger(__name__)
 _IN_PROCESS = "FnApiRunner"
 
 
+class _FlinkOptions(PipelineOptions):
+    """What Flink's job server takes and Beam's Python SDK does not know."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: Any) -> None:
+        # None is not sent, to whatever runner it is.
+        parser.add_argument("--finish_bundle_before_checkpointing", action="store_true", default=None)
+
+
 def options(config: Config, *, streaming: bool) -> PipelineOptions:
     """Beam's options for a flow; ConfigurationError where its runner cannot do that, or would download something."""
     checked = chosen(config, streaming=streaming)
@@ -68,11 +77,10 @@ def is_local(config: Config) -> bool:
     )
 
 
-def in_one_process(config: Config) -> bool:
+def in_one_process(given: PipelineOptions) -> bool:
     """Whether all of a flow runs in the process that starts it."""
-    found = chosen(config, streaming=False)
-    runs_as: str = found.view_as(DirectOptions).direct_running_mode
-    runner: str = found.view_as(StandardOptions).runner
+    runs_as: str = given.view_as(DirectOptions).direct_running_mode
+    runner: str = given.view_as(StandardOptions).runner
     return runner == _IN_PROCESS and runs_as != "multi_processing"
 
 
@@ -115,6 +123,10 @@ def submit(config: Config, service: Service, name: str) -> Any:
     """Starts the ingest flow with all members as a job of a cluster; returns Beam's result while it runs."""
     named = options(config, streaming=True)
     named.view_as(GoogleCloudOptions).job_name = name  # every runner's, in spite of the class
+    if named.view_as(StandardOptions).runner == "FlinkRunner" or flink_master(config):
+        # Else Flink keeps what a bundle puts out during a checkpoint until the next bundle begins. After the
+        # bundle of the first element there is none: with a checkpoint in it the job would never begin (BEAM-10558).
+        named.view_as(_FlinkOptions).finish_bundle_before_checkpointing = True
     pipeline = beam.Pipeline(options=named)
     branches(pipeline, config, service)
     return pipeline.run()
@@ -192,8 +204,9 @@ class Publisher:
     def _publish_while(self, goes_on: Callable[[history.History], bool]) -> Iterator[Manifest]:
         past = history.load(self._store)
         while goes_on(past):
-            with shelf.shelf() if in_one_process(self._config) else nullcontext() as on:
-                pipeline = beam.Pipeline(options=options(self._config, streaming=False))
+            given = options(self._config, streaming=False)
+            with shelf.shelf() if in_one_process(given) else nullcontext() as on:
+                pipeline = beam.Pipeline(options=given)
                 flows.publish(pipeline, replace(self._settings, shelf=on))
                 self._run(pipeline)
             now = history.load(self._store, past)
