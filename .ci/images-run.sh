@@ -51,9 +51,10 @@ as_in_a_pod pipeline run --lake /tmp/lake --for 5s | tee "$kept/run.txt"
 grep -q "audit passed" "$kept/run.txt"
 took "run --for 5s, exit 0, audit passed,"
 stop_at=/tmp/lake/journal
-as_in_a_pod pipeline run --lake /tmp/lake > /dev/null
+as_in_a_pod pipeline run --lake /tmp/lake | tee "$kept/stop.txt"
+grep -q "audit passed" "$kept/stop.txt"
 stop_at=
-took "SIGTERM to process 1, exit 0,"
+took "SIGTERM to process 1, exit 0, audit passed,"
 
 # Flink's application mode, with the chart's command: a JobManager and a TaskManager of `flink`, the pool of `worker` beside it.
 events=1000
