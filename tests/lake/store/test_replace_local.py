@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from patience import wait_until
+from patience import PATIENCE_SECONDS
 from wgtwo_pipeline.errors import LakeError
 from wgtwo_pipeline.lake import locks
 from wgtwo_pipeline.lake.open import open_store
@@ -82,20 +82,26 @@ def locks_free(folder):
     return True
 
 
-def test_a_lock_file_that_vanishes_holds_all_the_same(lake, folder):
+def test_a_lock_file_that_vanishes_holds_all_the_same(lake, folder, monkeypatch):
     """Who waits for a lock whose file is removed meanwhile takes that of the new file, and is alone with it."""
     lake.create("a", b"0")
     path = str(folder / ".tmp/replace.lock")
-    done = []
+    done, has_the_old_file, flock = [], threading.Event(), locks.fcntl.flock
 
     def replace():
         lake.replace("a", b"1", lake.read_tagged("a")[1])
         done.append("replaced")
 
+    def told(*arguments):
+        if threading.current_thread() is waiting:
+            has_the_old_file.set()
+        flock(*arguments)
+
+    monkeypatch.setattr(locks.fcntl, "flock", told)
+    waiting = threading.Thread(target=replace)
     with locks.locked(path):
-        waiting = threading.Thread(target=replace)
         waiting.start()
-        wait_until(lambda: len(list((folder / ".tmp").iterdir())) == 2, what="it waits")
+        assert has_the_old_file.wait(PATIENCE_SECONDS)
         (folder / ".tmp/replace.lock").unlink()
         with locks.locked(path):  # a third one, on a new file: as long as it holds, the second must wait
             done.append("held")
