@@ -2,7 +2,6 @@
 
 import threading
 import time
-from types import SimpleNamespace
 
 import pytest
 from patience import PATIENCE_SECONDS, wait_until
@@ -10,7 +9,6 @@ from scripted_transport import ScriptedTransport
 from wgtwo.events.v0 import events_pb2 as v0
 from wgtwo.events.v1 import events_pb2 as v1
 from wgtwo_pipeline.events import api
-from wgtwo_pipeline.ingest import ack
 from wgtwo_pipeline.ingest.ack import Acker
 from wgtwo_pipeline.ingest.counters import Counters
 from wgtwo_pipeline.service.transport import CallResult
@@ -57,33 +55,6 @@ def test_a_group_is_acked_by_one_call_of_the_transport(acks):
     acks.ack(*(delivery(number) for number in range(1, 6)))
     assert acks.settle() == (5, 0)
     assert [sequences(requests) for requests in acks.transport.called] == [[1, 2, 3, 4, 5]]
-
-
-def test_the_way_to_the_server_is_that_of_the_quickest_group(monkeypatch):
-    """Unknown before one was answered; neither nothing to ack nor what was refused says anything of it."""
-    now, took_seconds, code = 100.0, [0.025], ["OK", "OK", *["INTERNAL"] * 3, "OK", "OK"]
-    monkeypatch.setattr(ack, "time", SimpleNamespace(monotonic=lambda: now))
-
-    class Far:
-        def start_many(self, _method, requests, _timeout_seconds, answered):
-            nonlocal now
-            now += took_seconds.pop(0) if requests else 0.0
-            result = code.pop(0)
-            answered([CallResult(result, "", b"" if result == "OK" else None) for _ in requests])
-
-    acker = Acker(Far(), api.V0, 3.0, Counters())
-    assert acker.round_trip_seconds == 0.0
-    acker.ack(1, [delivery(number) for number in range(1, 51)])
-    assert acker.round_trip_seconds == pytest.approx(0.024), "50 acks after one another are no way"
-    acker.ack(2, [])
-    assert acker.round_trip_seconds == pytest.approx(0.024)
-    took_seconds[:] = [0.001, 0.001, 0.001, 0.021, 0.3]
-    acker.ack(3, [delivery(1)])
-    assert acker.round_trip_seconds == pytest.approx(0.024)
-    acker.ack(4, [delivery(1)])
-    assert acker.round_trip_seconds == pytest.approx(0.02098)
-    acker.ack(5, [delivery(1)])
-    assert acker.round_trip_seconds == pytest.approx(0.02098)
 
 
 def test_only_what_failed_is_tried_again(acks):

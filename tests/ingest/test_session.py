@@ -4,8 +4,6 @@ import itertools
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from one_member import CUT, SETTINGS, asked, payloads, quiet
 from scripted_transport import ScriptedStream
 from wgtwo_pipeline.errors import LakeError, ServiceError
@@ -233,47 +231,12 @@ def test_closing_ends_the_connection(world):
     assert world.transport.closed
 
 
-def segment_size(in_flight, *seconds):
-    terms = api.Terms((), "", "", in_flight, 30)
-    return IngestSettings(SETTINGS.service, SETTINGS.lake, terms, SETTINGS.start).segment_size(*seconds)
-
-
 @pytest.mark.parametrize(
     ("in_flight", "enough", "most"),
     [(1, 1, 1), (2, 1, 2), (50, 25, 50), (100, 50, 64), (200, 100, 100), (1000, 500, 500)],
 )
 def test_groups_are_half_of_what_is_in_flight(in_flight, enough, most):
-    """At least one; of small windows all, where the rest comes right behind. So it is where the way is short."""
-    assert segment_size(in_flight) == (enough, most)
-    assert segment_size(in_flight, 0.0, 0.001) == (enough, most)
-    assert segment_size(in_flight, 0.0003, 0.001) == (enough, most)
-    assert segment_size(in_flight, 0.02, float("inf")) == (enough, most), "before the first"
-
-
-@pytest.mark.parametrize(
-    ("in_flight", "write_seconds", "enough"),
-    [
-        (1, 0.001, 1),
-        (50, 0.001, 25),
-        (200, 0.001, 25),
-        (200, 0.003, 50),
-        (200, 0.006, 100),
-        (1000, 0.001, 125),
-        (1000, 0.05, 500),
-    ],
-)
-def test_groups_are_smaller_where_acks_travel_for_long(in_flight, write_seconds, enough):
-    """As many as are written in half of a round trip of 20 ms; a file for fewer than 25 is not worth it."""
-    assert segment_size(in_flight, 0.02, write_seconds)[0] == enough
-
-
-@given(
-    in_flight=st.integers(1, 5000),
-    round_trip_seconds=st.floats(0, 2),
-    write_seconds=st.floats(0, 5) | st.just(float("inf")),
-)
-def test_no_group_waits_for_more_than_may_come(in_flight, round_trip_seconds, write_seconds):
-    """At least one, at most the window, however far and slow."""
-    enough, most = segment_size(in_flight, round_trip_seconds, write_seconds)
-    assert 1 <= enough <= most <= in_flight
-    assert enough <= max(1, in_flight // 2)
+    """At least one; of small windows all, where the rest comes right behind."""
+    terms = api.Terms((), "", "", in_flight, 30)
+    settings = IngestSettings(SETTINGS.service, SETTINGS.lake, terms, SETTINGS.start)
+    assert (settings.enough, settings.most) == (enough, most)

@@ -1,7 +1,6 @@
 """Acks deliveries: always the last step of ingest, and only for what is durable in the journal."""
 
 import logging
-import math
 import re
 import threading
 import time
@@ -19,7 +18,6 @@ _LOG = logging.getLogger(__name__)
 _CLOSE_SECONDS = 4.0
 _MOST_SECONDS = 10.0
 _TRIES = 3
-_SECONDS_AN_ACK = 20e-6  # what a group's acks take one after the other, besides their way
 _LONG_NUMBER = re.compile(r"[0-9]{5,}")  # it may be somebody's
 
 
@@ -39,7 +37,6 @@ class Acker:
         self._failing = 0  # times in a row
         self._groups = self._unanswered = 0
         self._failed: deque[tuple[float, int]] = deque()  # when, how many
-        self._quickest_seconds = math.inf
         self._lock = threading.Lock()
         self._settled = threading.Condition(self._lock)
 
@@ -69,11 +66,6 @@ class Acker:
                 self._failed.popleft()
             return self._unanswered + sum(count for _, count in self._failed)
 
-    @property
-    def round_trip_seconds(self) -> float:
-        """How long the way to the server and back takes, by the group answered quickest; 0.0 before one was."""
-        return 0.0 if math.isinf(self._quickest_seconds) else max(0.0, self._quickest_seconds)
-
     def close(self, timeout_seconds: float = _CLOSE_SECONDS) -> None:
         """Blocks until every ack handed in was answered or failed, or for `timeout_seconds`: a stop is to be quick.
 
@@ -88,13 +80,9 @@ class Acker:
         """Sends what is left of a group's acks, after `acked` of them were answered."""
 
         def answered(results: list[CallResult]) -> None:
-            took_seconds = time.monotonic() - began_at
             left = [index for index, result in enumerate(results) if not self._accepted(result)]
             failures = [results[index] for index in left]
             good = acked + len(results) - len(left)
-            if results and not failures:
-                way_seconds = took_seconds - len(results) * _SECONDS_AN_ACK
-                self._quickest_seconds = min(self._quickest_seconds, way_seconds)
             # What was not answered in time may well have counted, and another wait would be for nothing.
             lost = all(failure.code == "DEADLINE_EXCEEDED" for failure in failures)
             if lost or tries == _TRIES:
@@ -102,7 +90,6 @@ class Acker:
             else:
                 self._send(group, [requests[index] for index in left], good, tries + 1)
 
-        began_at = time.monotonic()
         try:
             self._transport.start_many(self._method.ack, requests, self._timeout_seconds, answered)
         except Exception:  # what is handed in later must be sent all the same

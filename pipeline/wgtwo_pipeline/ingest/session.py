@@ -43,7 +43,6 @@ _WORTH_A_WARNING = 4
 _LAKE_RETRY_SECONDS = 1.0
 _SHORTEST_GAP = timedelta(seconds=5)
 _SAMPLE = 4
-_AVERAGED_SEGMENTS = 8
 
 
 class Session:
@@ -70,7 +69,6 @@ class Session:
         self._next_open_at = 0.0
         self._ends = 0  # in a row, of streams before they lived
         self._history = timedelta(seconds=settings.history_seconds)
-        self._write_seconds = math.inf  # of a segment, averaged over the last few
         self._last_segment_at, self._last_asked_at = -math.inf, time.monotonic()
 
     def receive(self, timeout_seconds: float) -> list[Received]:
@@ -89,9 +87,13 @@ class Session:
                 return []
             self._stream = self._open()
         had_room = self._acker.in_flight < self.settings.terms.max_in_flight
-        enough, most = self.settings.segment_size(self._acker.round_trip_seconds, self._write_seconds)
         try:
-            received = self._stream.receive(enough, most, self.settings.linger_seconds, timeout_seconds)
+            received = self._stream.receive(
+                self.settings.enough,
+                self.settings.most,
+                self.settings.linger_seconds,
+                timeout_seconds,
+            )
         except StreamEndedError as end:
             self._ended(end)
             return []
@@ -107,7 +109,7 @@ class Session:
                 return []
             self._stream.cancel()
             try:
-                received = self._stream.receive(*self.settings.segment_size(), 0.0, 5.0)
+                received = self._stream.receive(self.settings.enough, self.settings.most, 0.0, 5.0)
             except StreamEndedError:
                 self._stream = None
                 return []
@@ -137,17 +139,14 @@ class Session:
             began_at = time.monotonic()
             self._insist(lambda: self._writer.write(self._source, payloads, times, covered_until))
         self._last_segment_at = self._last_asked_at = time.monotonic()
-        took_seconds = self._last_segment_at - began_at
         self.counters.add(SEGMENTS)
         self.counters.add(JOURNALED, len(received))
         self.counters.add(JOURNALED_BYTES, sum(map(len, payloads)))
         measures = self.counters.measures
         measures.count("kinds", "deliveries" if received else "heartbeat")
-        measures.observe("segment_write", took_seconds)
+        measures.observe("segment_write", self._last_segment_at - began_at)
         if received:
             measures.observe("segment_deliveries", len(received))
-            before = took_seconds if math.isinf(self._write_seconds) else self._write_seconds
-            self._write_seconds = before + (took_seconds - before) / _AVERAGED_SEGMENTS
 
     def ack(self, group: int, received: Sequence[Received]) -> None:
         """Acks what `journal` has made durable; returns at once."""

@@ -17,12 +17,6 @@ _MOST_NAME_BYTES: Final = 200
 _WORTH_WAITING_FOR: Final = 64
 """Up to so many deliveries the commit of a segment costs more than the pause of a server that may send no more."""
 
-_MOST_SHARES: Final = 8
-"""More segments in a round trip would gain hardly anything."""
-
-_WORTH_A_SEGMENT: Final = 25
-"""A window is not shared out into fewer deliveries than that: each segment is a file."""
-
 
 @dataclass(frozen=True)
 class Subscription:
@@ -71,22 +65,18 @@ class IngestSettings:
     history_seconds: float = HISTORY.total_seconds()
     """How long the service keeps events."""
 
-    def segment_size(self, round_trip_seconds: float = 0.0, write_seconds: float = 0.0) -> tuple[int, int]:
-        """So many waiting deliveries make a segment, and with those that come right behind them at most so many.
+    @property
+    def enough(self) -> int:
+        """So many waiting deliveries make a segment, with those that come right behind them: half of what may come.
 
-        Half of what may come is enough: all of `max_in_flight` would wait in vain for as long as one of them is lost
-        or another member's. Where acks travel for long, deliveries that wait for the rest of their segment only add
-        to that: so many smaller ones are written then as take no more than half of the round trip.
+        All of `max_in_flight` would wait in vain for as long as one of them is lost or another member's.
         """
-        window = self.terms.max_in_flight
-        half = max(1, window // 2)
-        shares = 2
-        while shares < _MOST_SHARES and 2 * shares * write_seconds < round_trip_seconds:
-            shares *= 2
-        if shares == 2:
-            return half, max(half, min(window, _WORTH_WAITING_FOR))
-        enough = max(window // shares, min(half, _WORTH_A_SEGMENT))
-        return enough, enough
+        return max(1, self.terms.max_in_flight // 2)
+
+    @property
+    def most(self) -> int:
+        """No segment has more deliveries. Halves of a large window are large enough, and the next comes meanwhile."""
+        return max(self.enough, min(self.terms.max_in_flight, _WORTH_WAITING_FOR))
 
     @property
     def heartbeat_seconds(self) -> float:
