@@ -123,7 +123,7 @@ def submit(config: Config, service: Service, name: str) -> Any:
     """Starts the ingest flow with all members as a job of a cluster; returns Beam's result while it runs."""
     named = options(config, streaming=True)
     named.view_as(GoogleCloudOptions).job_name = name  # every runner's, in spite of the class
-    if named.view_as(StandardOptions).runner == "FlinkRunner" or flink_master(config):
+    if named.view_as(StandardOptions).runner in ("FlinkRunner", "PortableRunner"):
         # Else Flink keeps what a bundle puts out during a checkpoint until the next bundle begins. After the
         # bundle of the first element there is none: with a checkpoint in it the job would never begin (BEAM-10558).
         named.view_as(_FlinkOptions).finish_bundle_before_checkpointing = True
