@@ -79,8 +79,7 @@ def publish(store, *, commits=True, writes=None, retention_seconds=3600, **param
                 parts[key].append(part)
     for key, values in parts.items():
         if commits or writes is None or key[1] in writes:
-            for kept in rooms.Deduplicate(settings).process((key, values)):
-                outcomes += [outcome for _, outcome in rooms.Write(settings).process(kept)]
+            outcomes += [outcome for _, outcome in rooms.Write(settings).process((key, values))]
     if epoch is None or not commits:
         return None
     (manifest,) = rooms.Commit(settings).process((epoch, outcomes))

@@ -4,6 +4,8 @@ Each carries facts and names the fix; `exit_code` is what the command line ends 
 contain tokens, secrets, payloads or phone numbers.
 """
 
+from typing import Any
+
 
 class PipelineError(Exception):
     """The work failed; the message says what happened and what to do."""
@@ -23,28 +25,35 @@ class LakeError(PipelineError):
     """The lake cannot be read or written now; the same call may succeed later."""
 
 
-class AlreadyExistsError(LakeError):
+class _OfAnObjectError(LakeError):
+    """What is wrong with the object of a key."""
+
+    what = ""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key} {self.what}")
+        self.key = key
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.key,), self.__dict__  # into another process by its key, not by its sentence
+
+
+class AlreadyExistsError(_OfAnObjectError):
     """Another object with other content already has this key: someone else was first."""
 
-    def __init__(self, key: str) -> None:
-        super().__init__(f"{key} already exists with other content")
-        self.key = key
+    what = "already exists with other content"
 
 
-class NotFoundError(LakeError):
+class NotFoundError(_OfAnObjectError):
     """No object has this key."""
 
-    def __init__(self, key: str) -> None:
-        super().__init__(f"{key} does not exist")
-        self.key = key
+    what = "does not exist"
 
 
-class ChangedError(LakeError):
+class ChangedError(_OfAnObjectError):
     """The object is not the one that was read: it has been replaced or deleted since. Read it again."""
 
-    def __init__(self, key: str) -> None:
-        super().__init__(f"{key} has changed since it was read")
-        self.key = key
+    what = "has changed since it was read"
 
 
 class CorruptError(LakeError):

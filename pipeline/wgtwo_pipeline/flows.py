@@ -8,7 +8,7 @@ import apache_beam as beam
 from wgtwo_pipeline.erase.rooms import Candidates, EraseSettings, Finish, Look, Plan, Rewrite
 from wgtwo_pipeline.ingest.settings import IngestSettings, Member
 from wgtwo_pipeline.ingest.subscribe import Ack, Journal, Subscribe
-from wgtwo_pipeline.publish.rooms import OUTCOMES, Commit, Decode, Deduplicate, PublishSettings, Seal, Write
+from wgtwo_pipeline.publish.rooms import OUTCOMES, Commit, Decode, PublishSettings, Seal, Write
 
 
 def ingest(root: Any, settings: IngestSettings, members: Sequence[Member]) -> Any:
@@ -32,12 +32,7 @@ def publish(root: Any, settings: PublishSettings) -> Any:
         | "Spread" >> beam.Reshuffle()
         | "Decode" >> beam.ParDo(Decode(settings)).with_outputs(OUTCOMES, main="rows")
     )
-    written = (
-        decoded.rows
-        | "Partition" >> beam.GroupByKey()
-        | "Deduplicate" >> beam.ParDo(Deduplicate(settings))
-        | "Write" >> beam.ParDo(Write(settings))
-    )
+    written = decoded.rows | "Partition" >> beam.GroupByKey() | "Write" >> beam.ParDo(Write(settings))
     return (
         (written, decoded[OUTCOMES])
         | "Outcomes" >> beam.Flatten()

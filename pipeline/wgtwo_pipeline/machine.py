@@ -1,4 +1,4 @@
-"""What this machine has to give: the container's memory, not the host's; a user's home; files that appear whole."""
+"""What this machine has: the container's memory and cores, not the host's; a user's home; files that appear whole."""
 
 import contextlib
 import errno
@@ -11,6 +11,7 @@ from typing import IO, Any, Final
 from wgtwo_pipeline.errors import ConfigurationError
 
 _CGROUPS: Final = Path("/sys/fs/cgroup")
+_OWN_CGROUP: Final = Path("/proc/self/cgroup")
 
 
 def at_home(path: str | Path) -> Path:
@@ -42,26 +43,39 @@ def whole_file(path: str, *, binary: bool = False) -> Iterator[IO[Any]]:
         part.unlink(missing_ok=True)
 
 
-def memory_bytes(cgroups: Path = _CGROUPS, own: Path = Path("/proc/self/cgroup")) -> int:
+def memory_bytes(cgroups: Path = _CGROUPS, own: Path = _OWN_CGROUP) -> int:
     """The memory that this process may use: the machine's, or less by a control group (v2 or v1), in bytes."""
     found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for file in _limits(cgroups, own):
+    for file in _limits(cgroups, own, "memory", "memory.max", "memory.limit_in_bytes"):
         with contextlib.suppress(OSError, ValueError):  # "max" is no limit
             found.append(int(file.read_text()))
     return min(found)
 
 
-def _limits(cgroups: Path, own: Path) -> Iterator[Path]:
+def cores(cgroups: Path = _CGROUPS, own: Path = _OWN_CGROUP) -> float:
+    """The cores that this process may use: those it is bound to, or less by a control group (v2 or v1)."""
+    bound = getattr(os, "sched_getaffinity", None)  # Linux's
+    found = [float(len(bound(0)) if bound else os.cpu_count() or 1)]
+    for file in _limits(cgroups, own, "cpu", "cpu.max", "cpu.cfs_quota_us"):
+        with contextlib.suppress(OSError, ValueError):  # "max", as -1, is no limit
+            quota, *period = file.read_text().split()
+            microseconds = int(period[0] if period else file.with_name("cpu.cfs_period_us").read_text())
+            if int(quota) > 0:
+                found.append(int(quota) / microseconds)
+    return min(found)
+
+
+def _limits(cgroups: Path, own: Path, controller: str, v2: str, v1: str) -> Iterator[Path]:
     """The files with the limits of its group and of those above; within a container the root is the group's own."""
     lines = []
     with contextlib.suppress(OSError):
         lines = own.read_text().splitlines()
-    for line in [*lines, "0::/", "0:memory:/"]:
+    for line in [*lines, "0::/", f"0:{controller}:/"]:
         _, controllers, path = line.split(":", 2)
         if controllers == "":
-            root, name = cgroups, "memory.max"
-        elif "memory" in controllers.split(","):
-            root, name = cgroups / "memory", "memory.limit_in_bytes"
+            root, name = cgroups, v2
+        elif controller in controllers.split(","):
+            root, name = cgroups / controller, v1
         else:
             continue
         group = root / path.lstrip("/")

@@ -53,7 +53,7 @@ def test_publish_and_erase_translate() -> None:
     """Every step of both; a key that Dataflow could not group by would be refused."""
     found = json.loads(translated(Path(__file__).with_name("translate.py")))
     for flow, wanted in {
-        "publish": {"Seal", "Decode", "Partition", "Deduplicate", "Write", "Epoch", "Commit"},
+        "publish": {"Seal", "Decode", "Partition", "Write", "Epoch", "Commit"},
         "erase": {"Candidates", "Look", "Found", "Plan", "Rewrite", "Done", "Receipt"},
     }.items():
         assert wanted <= set(found[flow]), flow

@@ -98,6 +98,27 @@ def test_the_container_s_memory_counts(tmp_path, showed):
     showed("1000, 2000, the machine's")
 
 
+def test_the_container_s_cores_count(tmp_path, showed):
+    """A quota of the group's or a parent's, in both versions; those it is bound to where there is none."""
+    bound = len(os.sched_getaffinity(0))
+    own = tmp_path / "cgroup"
+    own.write_text("0::/a/b\n")
+    assert this_machine.cores(tmp_path / "none", own) == bound
+    (tmp_path / "v2" / "a" / "b").mkdir(parents=True)
+    (tmp_path / "v2" / "a" / "cpu.max").write_text("50000 100000\n")
+    (tmp_path / "v2" / "a" / "b" / "cpu.max").write_text("max 100000\n")
+    assert this_machine.cores(tmp_path / "v2", own) == 0.5
+    own.write_text("4:cpu,cpuacct:/x\n0::/\n")
+    (tmp_path / "v1" / "cpu" / "x").mkdir(parents=True)
+    quota = tmp_path / "v1" / "cpu" / "x" / "cpu.cfs_quota_us"
+    quota.with_name("cpu.cfs_period_us").write_text("100000\n")
+    quota.write_text("25000\n")
+    assert this_machine.cores(tmp_path / "v1", own) == 0.25
+    quota.write_text("-1\n")
+    assert this_machine.cores(tmp_path / "v1", own) == bound
+    showed("0.5, 0.25, those it is bound to")
+
+
 @pytest.mark.usefixtures("namespaces")
 def test_a_read_only_root(machine, tmp_path, showed):
     """With a read-only root and a tmpfs for the lake and for temporary files, a run ends with a passed audit."""

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -24,7 +25,7 @@ def test_a_signal_lets_publish_finish_the_epoch_at_hand(monkeypatch, tmp_path, c
     begun = []
 
     class Publisher:
-        def __init__(self, config):
+        def __init__(self, config, helper):
             pass
 
         def publish_all(self):
@@ -58,6 +59,29 @@ def test_with_publish_every_it_publishes_only_what_is_due(tmp_path):
     journal(store, sms(2))
     assert published(**{"publish-every": "1h"}) == 1
     assert published() == 2
+
+
+@pytest.mark.parametrize(
+    ("machine_has", "options", "beam_args", "helped"),
+    [
+        ((2.0, 2**34), {}, (), True),
+        ((1.5, 2**34), {}, (), False),
+        ((8.0, 2**29), {}, (), False),
+        ((8.0, 2**34), {"publish-every": "1h"}, (), False),
+        ((8.0, 2**34), {}, ("--direct_num_workers=1",), False),
+        ((8.0, 2**34), {"runner": "FlinkRunner"}, ("--flink_master=localhost:1",), False),
+    ],
+)
+def test_a_second_core_is_used_where_it_is_there(
+    monkeypatch, tmp_path, machine_has, options, beam_args, helped
+):
+    """By a helper, for a backlog, in enough memory; never beside a schedule, a cluster or Beam's own workers."""
+    cores, memory_bytes = machine_has
+    monkeypatch.setattr(supervisor.machine, "cores", lambda: cores)
+    monkeypatch.setattr(supervisor.machine, "memory_bytes", lambda: memory_bytes)
+    made = build(gather("publish", {"lake": str(tmp_path), **options}, {}))
+    with supervisor._helper(replace(made, beam_args=(*made.beam_args, *beam_args))) as helper:
+        assert (helper is not None) is helped
 
 
 def test_an_epoch_that_a_checkpoint_follows_is_reported_like_any(tmp_path, monkeypatch, caplog):

@@ -56,7 +56,7 @@ def one_epoch_too_few(patches):
 
 
 def forget_to_suppress(patches):
-    patches.setattr(rooms.erasures, "subjects", lambda store, numbers: Subjects(b""))
+    patches.setattr(erasures, "subjects", lambda store, numbers: Subjects(b""))
 
 
 def forget_to_suppress_in_a_redo(patches):

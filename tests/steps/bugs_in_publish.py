@@ -17,14 +17,12 @@ from wgtwo_pipeline.lake import (
     deduplicate,
     epochs,
     history,
-    manifest,
-    outcomes,
 )
-from wgtwo_pipeline.publish import rooms, write
+from wgtwo_pipeline.publish import decode, rooms, shard, write
 
 
 def drop_quarantine(patches, but=lambda reason: False):
-    original = rooms.suppress
+    original = decode.suppress
 
     def suppress(*arguments, **named):
         found = original(*arguments, **named)
@@ -32,7 +30,7 @@ def drop_quarantine(patches, but=lambda reason: False):
         keep = pa.array([but(reason) for reason in quarantine["reason"].to_pylist()], pa.bool_())
         return replace(found, decoded=replace(found.decoded, quarantine=quarantine.filter(keep)))
 
-    patches.setattr(rooms, "suppress", suppress)
+    patches.setattr(decode, "suppress", suppress)
 
 
 def drop_unknown(patches):
@@ -64,17 +62,17 @@ def lose_an_outcome_and_do_not_account(patches):
 
 
 def quarantine_by_partition(patches):
-    original = rooms.Deduplicate._quarantine
+    original = shard._new_in_quarantine
 
-    def quarantine(self, key, rows, past):
+    def quarantine(store, rows, past):
         for _, part in tables.partitions(rows):
-            yield from original(self, key, part, past)
+            yield from original(store, part, past)
 
-    patches.setattr(rooms.Deduplicate, "_quarantine", quarantine)
+    patches.setattr(shard, "_new_in_quarantine", quarantine)
 
 
 def in_the_runners_order(patches):
-    patches.setattr(rooms, "sorted", lambda parts: parts, raising=False)
+    patches.setattr(shard, "sorted", lambda parts: parts, raising=False)
 
 
 def not_within_the_epoch(patches):
@@ -119,16 +117,19 @@ def only_the_same_time_range(patches):
 
 
 def own_parameters(patches):
-    original = write.write
+    original, kept = rooms.Write.process, write.write
 
     def process(self, element):
-        (epoch, table, _), rows, came = element
-        sealed = epochs.sealed(self.store, epoch).parameters
-        mine = replace(sealed, rows_per_file=self._settings.parameters.rows_per_file)
-        files = original(self.store, rows, table, epoch, mine)
-        reasons = write.reasons(rows) if table == rooms.QUARANTINE else {}
-        count = manifest.TableCount(published=len(rows), duplicates=came - len(rows))
-        yield epoch, outcomes.Outcome(tables={table: count}, files=tuple(files), reasons=reasons)
+        mine = self._settings.parameters.rows_per_file
+
+        def with_mine(store, rows, table, epoch, parameters):
+            return kept(store, rows, table, epoch, replace(parameters, rows_per_file=mine))
+
+        write.write = with_mine
+        try:
+            yield from original(self, element)
+        finally:
+            write.write = kept
 
     patches.setattr(rooms.Write, "process", process)
 

@@ -168,8 +168,7 @@ class Tracker:
 
 def publish_directly(settings, backwards):
     """`flows.publish` without Beam: the same rooms; what a runner may deliver in any order comes in two."""
-    decode, write = rooms.Decode(settings), rooms.Write(settings)
-    deduplicating, commit = rooms.Deduplicate(settings), rooms.Commit(settings)
+    decode, write, commit = rooms.Decode(settings), rooms.Write(settings), rooms.Commit(settings)
     direction = -1 if backwards else 1
     outcomes, parts = defaultdict(list), defaultdict(list)
     for group in list(rooms.Seal(settings).process(None))[::direction]:
@@ -180,9 +179,8 @@ def publish_directly(settings, backwards):
             else:
                 parts[output[0]].append(output[1])
     for key in list(parts)[::direction]:
-        for deduplicated in deduplicating.process((key, parts[key])):
-            for epoch, outcome in write.process(deduplicated):
-                outcomes[epoch].append(outcome)
+        for epoch, outcome in write.process((key, parts[key])):
+            outcomes[epoch].append(outcome)
     for epoch, found in outcomes.items():
         for _ in commit.process((epoch, found[::direction])):
             pass

@@ -29,6 +29,7 @@ from wgtwo_pipeline.lake import epochs, history
 from wgtwo_pipeline.lake.manifest import Manifest, Parameters
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.publish import shelf
+from wgtwo_pipeline.publish.helper import Helper
 from wgtwo_pipeline.publish.rooms import PublishSettings
 from wgtwo_pipeline.run import memory, runners
 from wgtwo_pipeline.run.config import Config
@@ -162,10 +163,10 @@ def _ingest_settings(config: Config, service: Service) -> IngestSettings:
 
 
 class Publisher:
-    """Publishes what the journal holds; keeps what is worth keeping between runs."""
+    """Publishes what the journal holds, with a helper if there is one; keeps what is worth keeping between runs."""
 
-    def __init__(self, config: Config) -> None:
-        self._config, self._store = config, open_store(config.lake)
+    def __init__(self, config: Config, helper: Helper | None = None) -> None:
+        self._config, self._store, self._helper = config, open_store(config.lake), helper
         self._has_run = False
         self._settings = PublishSettings(
             lake=config.lake,
@@ -205,7 +206,7 @@ class Publisher:
         past = history.load(self._store)
         while goes_on(past):
             given = options(self._config, streaming=False)
-            with shelf.shelf() if in_one_process(given) else nullcontext() as on:
+            with shelf.shelf(self._helper) if in_one_process(given) else nullcontext() as on:
                 pipeline = beam.Pipeline(options=given)
                 flows.publish(pipeline, replace(self._settings, shelf=on))
                 self._run(pipeline)

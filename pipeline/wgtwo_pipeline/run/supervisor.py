@@ -15,10 +15,12 @@ from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from wgtwo_pipeline import extras
+from wgtwo_pipeline import extras, machine
 from wgtwo_pipeline.errors import ConfigurationError, PipelineError
 from wgtwo_pipeline.lake.open import open_store, open_to_write
 from wgtwo_pipeline.metrics import outcomes
+from wgtwo_pipeline.publish import shard
+from wgtwo_pipeline.publish.helper import Helper
 from wgtwo_pipeline.run import cluster, works
 from wgtwo_pipeline.run.children import Child
 from wgtwo_pipeline.run.conditions import Conditions
@@ -39,6 +41,8 @@ _START_SECONDS = 120.0  # one that has ended is noticed at once, so only a busy 
 _RESTART_SECONDS = (1.0, 30.0)
 _HEALTHY_SECONDS = 60.0
 _GIVE_UP_SECONDS = 10.0
+_HELPED_BYTES = 2**30
+"""What a publisher with a helper can have: both together take at most half of it."""
 
 
 def run(config: Config) -> int:
@@ -86,12 +90,16 @@ def publish(config: Config) -> int:
 
     Asked to stop, it commits the epoch at hand and leaves the others to the next time.
     """
-    from wgtwo_pipeline.run import jobs
-
     config = _prepared(config)
     published = []
-    with outcomes.left_in(config.metrics_file, "publish") as outcome, _stoppable() as stopping:
-        publisher = jobs.Publisher(config)
+    with (
+        outcomes.left_in(config.metrics_file, "publish") as outcome,
+        _stoppable() as stopping,
+        _helper(config) as helper,
+    ):
+        from wgtwo_pipeline.run import jobs  # takes a second, in which the helper starts
+
+        publisher = jobs.Publisher(config, helper)
         for manifest in (
             publisher.publish_due() if config.publishing.only_when_due else publisher.publish_all()
         ):
@@ -101,6 +109,14 @@ def publish(config: Config) -> int:
                 break
     _LOG.info("published %d events in %d epochs", sum(published), len(published))
     return 0
+
+
+def _helper(config: Config) -> contextlib.AbstractContextManager[Helper | None]:
+    """A second process where this one is to do all of a backlog, and the machine has a second core and the memory."""
+    does_all = config.beam_args == ("--runner=DirectRunner",) and not config.publishing.only_when_due
+    if does_all and machine.cores() >= 2 and machine.memory_bytes() >= _HELPED_BYTES:
+        return Helper(shard.prepare, config.log_format, config.log_level)
+    return contextlib.nullcontext()
 
 
 @contextlib.contextmanager
