@@ -62,23 +62,29 @@ def test_with_publish_every_it_publishes_only_what_is_due(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("machine_has", "options", "beam_args", "helped"),
+    ("machine_has", "rows", "options", "beam_args", "helped"),
     [
-        ((2.0, 2**34), {}, (), True),
-        ((1.5, 2**34), {}, (), False),
-        ((8.0, 2**29), {}, (), False),
-        ((8.0, 2**34), {"publish-every": "1h"}, (), False),
-        ((8.0, 2**34), {}, ("--direct_num_workers=1",), False),
-        ((8.0, 2**34), {"runner": "FlinkRunner"}, ("--flink_master=localhost:1",), False),
+        ((2.0, 2**34), 4, {}, (), True),
+        ((2.0, 2**34), 4, {"publish-every": "1h"}, (), True),
+        ((2.0, 2**34), 5, {}, (), False),
+        ((1.5, 2**34), 4, {}, (), False),
+        ((8.0, 2**29), 4, {}, (), False),
+        ((8.0, 2**34), 4, {}, ("--direct_num_workers=1",), False),
+        ((8.0, 2**34), 4, {"runner": "FlinkRunner"}, ("--flink_master=localhost:1",), False),
     ],
 )
 def test_a_second_core_is_used_where_it_is_there(
-    monkeypatch, tmp_path, machine_has, options, beam_args, helped
+    monkeypatch, tmp_path, machine_has, rows, options, beam_args, helped
 ):
-    """By a helper, for a backlog, in enough memory; never beside a schedule, a cluster or Beam's own workers."""
+    """By a helper, for a backlog, in enough memory; never for a little, beside a cluster or Beam's own workers."""
     cores, memory_bytes = machine_has
     monkeypatch.setattr(supervisor.machine, "cores", lambda: cores)
     monkeypatch.setattr(supervisor.machine, "memory_bytes", lambda: memory_bytes)
+    monkeypatch.setattr(supervisor, "_HELPED_ROWS", rows)
+    store = open_store(LakeLocation(str(tmp_path)))
+    store.check()
+    journal(store, sms(1), sms(2))
+    journal(store, sms(3), sms(4))
     made = build(gather("publish", {"lake": str(tmp_path), **options}, {}))
     with supervisor._helper(replace(made, beam_args=(*made.beam_args, *beam_args))) as helper:
         assert (helper is not None) is helped

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from wgtwo_pipeline import extras, machine
 from wgtwo_pipeline.errors import ConfigurationError, PipelineError
+from wgtwo_pipeline.lake import journal
 from wgtwo_pipeline.lake.open import open_store, open_to_write
 from wgtwo_pipeline.metrics import outcomes
 from wgtwo_pipeline.publish import shard
@@ -41,8 +42,8 @@ _START_SECONDS = 120.0  # one that has ended is noticed at once, so only a busy 
 _RESTART_SECONDS = (1.0, 30.0)
 _HEALTHY_SECONDS = 60.0
 _GIVE_UP_SECONDS = 10.0
-_HELPED_BYTES = 2**30
-"""What a publisher with a helper can have: both together take at most half of it."""
+_HELPED_BYTES, _HELPED_ROWS = 2**30, 100_000
+"""Who has less gets no helper: both together take at most half of it, and of fewer rows there is but one group."""
 
 
 def run(config: Config) -> int:
@@ -112,9 +113,10 @@ def publish(config: Config) -> int:
 
 
 def _helper(config: Config) -> contextlib.AbstractContextManager[Helper | None]:
-    """A second process where this one is to do all of a backlog, and the machine has a second core and the memory."""
-    does_all = config.beam_args == ("--runner=DirectRunner",) and not config.publishing.only_when_due
-    if does_all and machine.cores() >= 2 and machine.memory_bytes() >= _HELPED_BYTES:
+    """A second process where this one is to do all, much waits, and the machine has a second core and the memory."""
+    does_all = config.beam_args == ("--runner=DirectRunner",)
+    has_room = machine.cores() >= 2 and machine.memory_bytes() >= _HELPED_BYTES
+    if does_all and has_room and journal.holds(open_store(config.lake), _HELPED_ROWS):
         return Helper(shard.prepare, config.log_format, config.log_level)
     return contextlib.nullcontext()
 
