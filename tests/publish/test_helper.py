@@ -118,7 +118,9 @@ def test_an_error_of_the_helper_is_raised_here(helper, store, error):
         assert vars(raised.value).get("key") == vars(error).get("key")
         assert str(raised.value) == str(error)
     else:
-        assert str(raised.value) == f"unexpected {type(error).__name__}: {error}"
+        assert str(raised.value) == (
+            f"unexpected {type(error).__name__}: {error} (--log-level debug shows where)"
+        )
     assert "in fails" in "".join(raised.value.__notes__)
 
 

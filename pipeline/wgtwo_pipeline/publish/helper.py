@@ -144,10 +144,8 @@ def _serve(pipe: Connection, prepare: Callable[[], object], log_format: str, log
 
 def _portable(error: BaseException) -> BaseException:
     """An error that can go through a pipe, with what its traceback said here."""
-    sent = (
-        error
-        if isinstance(error, PipelineError)
-        else PipelineError(f"unexpected {type(error).__name__}: {error}")
-    )
+    sent = error
+    if not isinstance(error, PipelineError):
+        sent = PipelineError(f"unexpected {type(error).__name__}: {error} (--log-level debug shows where)")
     sent.add_note("".join(traceback.format_exception(error)))
     return sent
