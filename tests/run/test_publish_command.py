@@ -1,5 +1,6 @@
 """`publish` as a command: it can be stopped between two epochs, and never in one; and it can wait for its time."""
 
+import errno
 import os
 import signal
 from dataclasses import replace
@@ -88,6 +89,23 @@ def test_a_second_core_is_used_where_it_is_there(
     made = build(gather("publish", {"lake": str(tmp_path), **options}, {}))
     with supervisor._helper(replace(made, beam_args=(*made.beam_args, *beam_args))) as helper:
         assert (helper is not None) is helped
+
+
+def test_where_no_process_can_be_started_it_publishes_alone(monkeypatch, tmp_path, caplog):
+    """A helper saves time and nothing else."""
+
+    def refused(*_):
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(supervisor.machine, "cores", lambda: 2.0)
+    monkeypatch.setattr(supervisor, "_HELPED_ROWS", 1)
+    monkeypatch.setattr(supervisor, "Helper", refused)
+    store = open_store(LakeLocation(str(tmp_path)))
+    store.check()
+    journal(store, sms(1), sms(2))
+    assert supervisor.publish(build(gather("publish", {"lake": str(tmp_path)}, {}))) == 0
+    assert "no second process to publish with: [Errno 11]" in caplog.text
+    assert history.load(store).totals.published == 2
 
 
 def test_an_epoch_that_a_checkpoint_follows_is_reported_like_any(tmp_path, monkeypatch, caplog):

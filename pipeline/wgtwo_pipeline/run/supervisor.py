@@ -117,7 +117,10 @@ def _helper(config: Config) -> contextlib.AbstractContextManager[Helper | None]:
     does_all = config.beam_args == ("--runner=DirectRunner",)
     has_room = machine.cores() >= 2 and machine.memory_bytes() >= _HELPED_BYTES
     if does_all and has_room and journal.holds(open_store(config.lake), _HELPED_ROWS):
-        return Helper(shard.prepare, config.log_format, config.log_level)
+        try:
+            return Helper(shard.prepare, config.log_format, config.log_level)
+        except OSError as error:  # the system allows no more processes, say
+            _LOG.warning("no second process to publish with: %s", error)
     return contextlib.nullcontext()
 
 
