@@ -61,9 +61,9 @@ EVENTS: Final = MappingProxyType({
 
     ("run.works", "publishing failed and will be tried again: %s"): "publish.failed",
     ("publish.helper", "a helping process has ended: publishing goes on without it"): "publish.helper_gone",
-    ("run.supervisor", "no second process to publish with: %s"): "publish.helper_gone",
-    ("run.supervisor", "published %d events in %d epochs"): "publish.done",
-    ("run.supervisor", "%s: finishing the epoch at hand; once more to stop at once"): "command.stopping",
+    ("run.publishing", "no second process to publish with: %s"): "publish.helper_gone",
+    ("run.publishing", "published %d events in %d epochs"): "publish.done",
+    ("run.publishing", "%s: finishing the epoch at hand; once more to stop at once"): "command.stopping",
     ("run.supervisor", "%s: finishing what was received; once more to stop at once"): "command.stopping",
     ("run.supervisor", "stopping: cancelling the job; what it has not acked comes again to the next"):
         "command.draining",

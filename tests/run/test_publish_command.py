@@ -14,7 +14,7 @@ from wgtwo_pipeline.cli.build import build
 from wgtwo_pipeline.lake import epochs, history
 from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.lake.store import LakeLocation
-from wgtwo_pipeline.run import jobs, supervisor
+from wgtwo_pipeline.run import jobs, publishing
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -39,7 +39,7 @@ def test_a_signal_lets_publish_finish_the_epoch_at_hand(monkeypatch, tmp_path, c
 
     monkeypatch.setattr(jobs, "Publisher", Publisher)
     before = [signal.getsignal(each) for each in SIGNALS]
-    assert supervisor.publish(build(gather("publish", {"lake": str(tmp_path)}, {}))) == 0
+    assert publishing.publish(build(gather("publish", {"lake": str(tmp_path)}, {}))) == 0
     assert begun == [0, 1]
     assert caplog.messages[-1] == "published 10 events in 2 epochs"
     assert [signal.getsignal(each) for each in SIGNALS] == before
@@ -52,7 +52,7 @@ def test_with_publish_every_it_publishes_only_what_is_due(tmp_path):
     journal(store, sms(1))
 
     def published(**options):
-        assert supervisor.publish(build(gather("publish", {"lake": str(tmp_path), **options}, {}))) == 0
+        assert publishing.publish(build(gather("publish", {"lake": str(tmp_path), **options}, {}))) == 0
         return history.load(store).totals.published
 
     assert published(**{"publish-every": "1h"}) == 0
@@ -79,15 +79,15 @@ def test_a_second_core_is_used_where_it_is_there(
 ):
     """By a helper, for a backlog, in enough memory; never for a little, beside a cluster or Beam's own workers."""
     cores, memory_bytes = machine_has
-    monkeypatch.setattr(supervisor.machine, "cores", lambda: cores)
-    monkeypatch.setattr(supervisor.machine, "memory_bytes", lambda: memory_bytes)
-    monkeypatch.setattr(supervisor, "_HELPED_ROWS", rows)
+    monkeypatch.setattr(publishing.machine, "cores", lambda: cores)
+    monkeypatch.setattr(publishing.machine, "memory_bytes", lambda: memory_bytes)
+    monkeypatch.setattr(publishing, "_HELPED_ROWS", rows)
     store = open_store(LakeLocation(str(tmp_path)))
     store.check()
     journal(store, sms(1), sms(2))
     journal(store, sms(3), sms(4))
     made = build(gather("publish", {"lake": str(tmp_path), **options}, {}))
-    with supervisor._helper(replace(made, beam_args=(*made.beam_args, *beam_args))) as helper:
+    with publishing._helper(replace(made, beam_args=(*made.beam_args, *beam_args))) as helper:
         assert (helper is not None) is helped
 
 
@@ -97,13 +97,13 @@ def test_where_no_process_can_be_started_it_publishes_alone(monkeypatch, tmp_pat
     def refused(*_):
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-    monkeypatch.setattr(supervisor.machine, "cores", lambda: 2.0)
-    monkeypatch.setattr(supervisor, "_HELPED_ROWS", 1)
-    monkeypatch.setattr(supervisor, "Helper", refused)
+    monkeypatch.setattr(publishing.machine, "cores", lambda: 2.0)
+    monkeypatch.setattr(publishing, "_HELPED_ROWS", 1)
+    monkeypatch.setattr(publishing, "Helper", refused)
     store = open_store(LakeLocation(str(tmp_path)))
     store.check()
     journal(store, sms(1), sms(2))
-    assert supervisor.publish(build(gather("publish", {"lake": str(tmp_path)}, {}))) == 0
+    assert publishing.publish(build(gather("publish", {"lake": str(tmp_path)}, {}))) == 0
     assert "no second process to publish with: [Errno 11]" in caplog.text
     assert history.load(store).totals.published == 2
 
@@ -115,6 +115,6 @@ def test_an_epoch_that_a_checkpoint_follows_is_reported_like_any(tmp_path, monke
     store = open_store(LakeLocation(str(tmp_path)))
     store.check()
     journal(store, sms(1), sms(2))
-    assert supervisor.publish(build(gather("publish", {"lake": str(tmp_path)}, {}))) == 0
+    assert publishing.publish(build(gather("publish", {"lake": str(tmp_path)}, {}))) == 0
     assert not history.load(store).manifests
     assert caplog.messages[-1] == "published 2 events in 1 epochs"

@@ -57,7 +57,7 @@ COMMANDS: Final = (
             "wgtwo_pipeline.run.supervisor:run"),
     Command("ingest", "only subscribe, journal and ack", build, "wgtwo_pipeline.run.supervisor:ingest"),
     Command("publish", "publish what the journal holds now, then exit", build,
-            "wgtwo_pipeline.run.supervisor:publish"),
+            "wgtwo_pipeline.run.publishing:publish"),
     Command("check", "try everything that a run needs, a line each with the fix", build_checking,
             "wgtwo_pipeline.check.check:check",
             note="Takes the options of run. No event is taken from anybody, nothing is acked, the lake is left as it "

@@ -1,33 +1,28 @@
-"""The commands that run the flows: locally as child processes, elsewhere as jobs of a cluster.
+"""The commands `run` and `ingest`: flows as child processes here, or as jobs of a cluster.
 
 It is over 300 lines because the order in which processes start, come back and end is to be read in one place.
 """
 
-import contextlib
 import logging
 import secrets
 import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from wgtwo_pipeline import extras, machine
-from wgtwo_pipeline.errors import ConfigurationError, PipelineError
-from wgtwo_pipeline.lake import journal
-from wgtwo_pipeline.lake.open import open_store, open_to_write
-from wgtwo_pipeline.metrics import outcomes
-from wgtwo_pipeline.publish import shard
-from wgtwo_pipeline.publish.helper import Helper
+from wgtwo_pipeline import extras
+from wgtwo_pipeline.errors import PipelineError
+from wgtwo_pipeline.lake.open import open_store
 from wgtwo_pipeline.run import cluster, works
 from wgtwo_pipeline.run.children import Child
 from wgtwo_pipeline.run.conditions import Conditions
 from wgtwo_pipeline.run.config import Config
 from wgtwo_pipeline.run.due import Erasing
 from wgtwo_pipeline.run.figures import Figures
+from wgtwo_pipeline.run.prepare import prepared
 from wgtwo_pipeline.run.progress import Progress, total
 from wgtwo_pipeline.sandbox.options import SandboxSettings
 from wgtwo_pipeline.service.settings import Service
@@ -42,8 +37,6 @@ _START_SECONDS = 120.0  # one that has ended is noticed at once, so only a busy 
 _RESTART_SECONDS = (1.0, 30.0)
 _HEALTHY_SECONDS = 60.0
 _GIVE_UP_SECONDS = 10.0
-_HELPED_BYTES, _HELPED_ROWS = 2**30, 100_000
-"""Who has less gets no helper: both together take at most half of it, and of fewer rows there is but one group."""
 
 
 def run(config: Config) -> int:
@@ -55,7 +48,7 @@ def run(config: Config) -> int:
         extras.require("sandbox", "query")  # what it ends with, too, before it begins
     if config.catalog:
         extras.require("iceberg")
-    config = _prepared(config)
+    config = prepared(config)
     with Supervisor(config) as supervisor:
         supervisor.start_watch()
         service = config.service or supervisor.start_sandbox()
@@ -74,7 +67,7 @@ def run(config: Config) -> int:
 
 def ingest(config: Config) -> int:
     """Subscribes, journals and acks until stopped. Blocks; detached, only until a cluster runs the job."""
-    config = _prepared(config)
+    config = prepared(config)
     assert config.service is not None, "cli.build demands an endpoint"
     if config.detach:
         sys.stdout.write(f"{cluster.submit(config, config.service, secrets.token_hex(4))}\n")
@@ -84,79 +77,6 @@ def ingest(config: Config) -> int:
         supervisor.start_members(config.service)
         supervisor.watch()
     return 0
-
-
-def publish(config: Config) -> int:
-    """Publishes what the journal holds now, or what of it is due. Blocks; in this process, on the chosen runner.
-
-    Asked to stop, it commits the epoch at hand and leaves the others to the next time.
-    """
-    config = _prepared(config)
-    published = []
-    with (
-        outcomes.left_in(config.metrics_file, "publish") as outcome,
-        _stoppable() as stopping,
-        _helper(config) as helper,
-    ):
-        from wgtwo_pipeline.run import jobs  # takes a second, in which the helper starts
-
-        publisher = jobs.Publisher(config, helper)
-        for manifest in (
-            publisher.publish_due() if config.publishing.only_when_due else publisher.publish_all()
-        ):
-            outcome.did()
-            published.append(manifest.published)
-            if stopping.is_set():
-                break
-    _LOG.info("published %d events in %d epochs", sum(published), len(published))
-    return 0
-
-
-def _helper(config: Config) -> contextlib.AbstractContextManager[Helper | None]:
-    """A second process where this one is to do all, much waits, and the machine has a second core and the memory."""
-    does_all = config.beam_args == ("--runner=DirectRunner",)
-    has_room = machine.cores() >= 2 and machine.memory_bytes() >= _HELPED_BYTES
-    if does_all and has_room and journal.holds(open_store(config.lake), _HELPED_ROWS):
-        try:
-            return Helper(shard.prepare, config.log_format, config.log_level)
-        except OSError as error:  # the system allows no more processes, say
-            _LOG.warning("no second process to publish with: %s", error)
-    return contextlib.nullcontext()
-
-
-@contextlib.contextmanager
-def _stoppable() -> Iterator[threading.Event]:
-    """An event that the first SIGINT or SIGTERM sets; the second one ends the process at once."""
-    stopping = threading.Event()
-
-    def stop(number: int, _: FrameType | None) -> None:
-        for each in handlers:
-            signal.signal(each, signal.SIG_DFL)
-        stopping.set()
-        _LOG.info("%s: finishing the epoch at hand; once more to stop at once", signal.Signals(number).name)
-
-    handlers = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stopping
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-
-
-def _prepared(config: Config) -> Config:
-    """Refuses what cannot work, before anything is started."""
-    if cluster.is_remote(config):
-        config = cluster.prepared(config)
-    elif config.detach:
-        raise ConfigurationError(
-            "--detach leaves the job to a cluster: name one, such as --runner=FlinkRunner --flink_master=HOST:PORT"
-        )
-    elif any(each.startswith(("--runner=PrismRunner", "--prism_location")) for each in config.beam_args):
-        from wgtwo_pipeline.run import jobs
-
-        jobs.options(config, streaming=False)
-    open_to_write(config.lake)
-    return config
 
 
 class Supervisor:
