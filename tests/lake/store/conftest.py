@@ -19,16 +19,21 @@ BUCKET = "a-lake"
 def moto_endpoint() -> Iterator[str]:
     """moto, an imitation of S3. It proves the shape of requests; it accepts wrong credentials, signatures
     and checksums. It looks for an object and puts its own in two steps, so that of concurrent conditional puts more
-    than one may win; here it takes them one at a time.
+    than one may win, or one that comes after a deletion; here it takes them one at a time.
     """
-    put, one_at_a_time = S3Response.put_object, threading.Lock()
+    lock, monkeypatch = threading.Lock(), pytest.MonkeyPatch()
 
-    def put_object(self: S3Response) -> Any:
-        with one_at_a_time:
-            return put(self)
+    def one_at_a_time(name: str) -> None:
+        original = getattr(S3Response, name)
 
-    monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setattr(S3Response, "put_object", put_object)
+        def locked(self: S3Response, *arguments: Any) -> Any:
+            with lock:
+                return original(self, *arguments)
+
+        monkeypatch.setattr(S3Response, name, locked)
+
+    one_at_a_time("put_object")
+    one_at_a_time("_bucket_response_delete_keys")
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
