@@ -18,8 +18,8 @@ from wgtwo_pipeline.run.prepare import prepared
 
 _LOG = logging.getLogger(__name__)
 
-_HELPED_BYTES, _HELPED_ROWS = 2**30, 100_000
-"""Who has less gets no helper: both together take at most half of it, and of fewer rows there is but one group."""
+_HELPED_BYTES, _HELPED_ROWS = 2**31, 100_000
+"""Who has less gets no helper: events of megabytes may take several times the usual memory; fewer rows are one group."""
 
 
 def publish(config: Config) -> int:
