@@ -19,7 +19,7 @@ from wgtwo_pipeline.run.prepare import prepared
 _LOG = logging.getLogger(__name__)
 
 _HELPED_BYTES, _HELPED_ROWS = 2**31, 100_000
-"""Who has less gets no helper: events of megabytes may take several times the usual memory; fewer rows are one group."""
+"""Who has less gets no helper: events of megabytes take several times the usual memory; fewer rows are one group."""
 
 
 def publish(config: Config) -> int:
