@@ -1,4 +1,4 @@
-"""A process that helps to publish: the same files, nothing twice, and nothing lost with it."""
+"""A process that helps: nothing is done twice, and nothing is lost with it."""
 
 import itertools
 import os
@@ -9,34 +9,10 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-import apache_beam as beam
-import lakes
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions
 from patience import wait_until
-from wgtwo_pipeline import flows
 from wgtwo_pipeline.errors import ConfigurationError, NotFoundError, PipelineError
-from wgtwo_pipeline.lake import epochs, history
-from wgtwo_pipeline.lake.manifest import Parameters
-from wgtwo_pipeline.lake.open import open_store
-from wgtwo_pipeline.lake.store import LakeLocation
-from wgtwo_pipeline.publish import rooms, shard, shelf
-from wgtwo_pipeline.publish.helper import Helper, Task
-
-
-@pytest.fixture
-def store(tmp_path):
-    """A lake on disk, empty."""
-    made = open_store(LakeLocation(str(tmp_path / "lake")))
-    made.check()
-    return made
-
-
-@pytest.fixture
-def helper():
-    """One that has begun."""
-    with Helper(shard.prepare, "text", "warning") as made:
-        yield made
+from wgtwo_pipeline.publish.helper import Task
 
 
 @dataclass(frozen=True)
@@ -162,35 +138,3 @@ def test_nothing_outlives_who_was_killed(tmp_path):
     with started:
         started.kill()
     wait_until(lambda: has_ended(pid), 60, "the helper has ended")
-
-
-def settings(store, on=None):
-    small = Parameters("", rows_per_group=3)
-    return rooms.PublishSettings(store.location, "w", small, epochs.Limits(), 3600, shelf=on)
-
-
-def published(store, on=None):
-    pipeline = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))
-    flows.publish(pipeline, settings(store, on))
-    pipeline.run().wait_until_finish()
-    (manifest,) = history.load(store).manifests
-    assert (manifest.published, manifest.duplicates, manifest.quarantined) == (15, 1, 1)
-    found = [info.key for prefix in ("tables/", "quarantine/") for info in store.list(prefix)]
-    return {key: bytes(store.read(key)) for key in found}
-
-
-@pytest.mark.parametrize("is_alive", [True, False])
-def test_published_with_a_helper(tmp_path, helper, is_alive):
-    """The same files byte for byte; also where it is gone."""
-
-    def make(name):
-        made = open_store(LakeLocation(str(tmp_path / name)))
-        made.check()
-        lakes.journal(made, *(lakes.sms(n) for n in range(9)), *(lakes.voice(n) for n in range(5)))
-        lakes.journal(made, lakes.sms(3, redelivered=True), lakes.sms(9), lakes.BROKEN)
-        return made
-
-    if not is_alive:
-        os.kill(helper.pid, signal.SIGKILL)
-    with shelf.shelf(helper) as on:
-        assert published(make("helped"), on) == published(make("alone"))

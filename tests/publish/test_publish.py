@@ -22,20 +22,11 @@ from wgtwo_pipeline.errors import (
 )
 from wgtwo_pipeline.lake import epochs, history
 from wgtwo_pipeline.lake.manifest import Parameters, manifest_key
-from wgtwo_pipeline.lake.open import open_store
-from wgtwo_pipeline.lake.store import LakeLocation
 from wgtwo_pipeline.publish import rooms
 from wgtwo_pipeline.publish.rooms import PublishSettings
 from wgtwo_pipeline.run import jobs
 
 OPTIONS = PipelineOptions(["--runner=FnApiRunner"])
-
-
-@pytest.fixture
-def store(tmp_path):
-    opened = open_store(LakeLocation(str(tmp_path / "lake")))
-    opened.check()
-    return opened
 
 
 def settings(store, **limits):

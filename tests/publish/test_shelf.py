@@ -1,5 +1,7 @@
 """Rows that wait in the process beside the runner: the same files as through it, and nothing of them stays."""
 
+import os
+import signal
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -32,8 +34,20 @@ def lake(tmp_path):
     return make
 
 
-def settings(store, on=None):
-    return rooms.PublishSettings(store.location, "w", Parameters(""), epochs.Limits(), 3600, shelf=on)
+def settings(store, on=None, **parameters):
+    made = Parameters("", **parameters)
+    return rooms.PublishSettings(store.location, "w", made, epochs.Limits(), 3600, shelf=on)
+
+
+def published(store, settings, *options):
+    """What an epoch has written, by key."""
+    pipeline = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner", *options]))
+    flows.publish(pipeline, settings)
+    pipeline.run().wait_until_finish()
+    (manifest,) = history.load(store).manifests
+    assert (manifest.published, manifest.duplicates, manifest.quarantined) == (15, 1, 1)
+    found = [info.key for prefix in ("tables/", "quarantine/") for info in store.list(prefix)]
+    return {key: bytes(store.read(key)) for key in found}
 
 
 def config(store, *beam_args):
@@ -48,18 +62,23 @@ def config(store, *beam_args):
 @pytest.mark.parametrize("mode", ["in_memory", "multi_threading"])
 def test_rows_on_a_shelf_become_the_same_files(lake, mode):
     """Byte for byte, as if the runner had carried them; also where its workers are threads."""
-    options = ["--runner=FnApiRunner", f"--direct_running_mode={mode}", "--direct_num_workers=2"]
-    published = []
+    options = f"--direct_running_mode={mode}", "--direct_num_workers=2"
+    carried, kept = lake("carried"), lake("kept")
     with shelf.shelf() as on:
-        for store, where in ((lake("carried"), None), (lake("kept"), on)):
-            pipeline = beam.Pipeline(options=PipelineOptions(options))
-            flows.publish(pipeline, settings(store, where))
-            pipeline.run().wait_until_finish()
-            (manifest,) = history.load(store).manifests
-            assert (manifest.published, manifest.duplicates, manifest.quarantined) == (15, 1, 1)
-            found = [info.key for prefix in ("tables/", "quarantine/") for info in store.list(prefix)]
-            published.append({key: bytes(store.read(key)) for key in found})
-    assert published[0] == published[1]
+        assert published(kept, settings(kept, on), *options) == published(
+            carried, settings(carried), *options
+        )
+
+
+@pytest.mark.parametrize("is_alive", [True, False])
+def test_a_helper_makes_the_same_files(lake, helper, is_alive):
+    """Byte for byte; also where it is gone."""
+    if not is_alive:
+        os.kill(helper.pid, signal.SIGKILL)
+    helped, alone = (lake(name) for name in ("helped", "alone"))
+    with shelf.shelf(helper) as on:
+        with_it = published(helped, settings(helped, on, rows_per_group=3))
+    assert with_it == published(alone, settings(alone, rows_per_group=3))
 
 
 def test_a_runner_carries_no_more_than_tickets(lake):

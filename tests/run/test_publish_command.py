@@ -98,6 +98,7 @@ def test_where_no_process_can_be_started_it_publishes_alone(monkeypatch, tmp_pat
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
     monkeypatch.setattr(publishing.machine, "cores", lambda: 2.0)
+    monkeypatch.setattr(publishing.machine, "memory_bytes", lambda: 2**34)
     monkeypatch.setattr(publishing, "_HELPED_ROWS", 1)
     monkeypatch.setattr(publishing, "Helper", refused)
     store = open_store(LakeLocation(str(tmp_path)))

@@ -32,7 +32,6 @@ def write(store: Store, key: Key, parts: Parts) -> list[Written]:
     if not past:
         return []
     rows = pa.concat_tables(from_bytes(part) for _, part in sorted(parts))
-    del parts
     if table == QUARANTINE:
         new = _new_in_quarantine(store, rows, past)
         return [(epoch, _written(store, epoch, table, *each)) for each in new]
